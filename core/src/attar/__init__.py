@@ -1,0 +1,93 @@
+"""Attar distills a large training set into a tiny one on which a model trains almost as well.
+
+    >>> import attar
+    >>> task = attar.task("tensor", data="digits")
+    >>> task.classes[:3]
+    ('0', '1', '2')
+
+Names are imported when they are first used, so that ``import attar`` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attar.api import distill, evaluate, task
+    from attar.artifact import Artifact, load
+    from attar.batch import Batch
+    from attar.contracts import Augment, Loss, Objective, Source, Subject, SyntheticSet, Task
+    from attar.errors import AttarError, DivergenceError, InternalError, PluginError, UsageError
+    from attar.protocols import Protocol, protocol
+    from attar.registry import PLUGIN_API, Registry
+    from attar.reports import Report, Score
+
+_HOMES = {
+    "Artifact": "artifact",
+    "AttarError": "errors",
+    "Augment": "contracts",
+    "Batch": "batch",
+    "DivergenceError": "errors",
+    "InternalError": "errors",
+    "Loss": "contracts",
+    "Objective": "contracts",
+    "PLUGIN_API": "registry",
+    "PluginError": "errors",
+    "Protocol": "protocols",
+    "Registry": "registry",
+    "Report": "reports",
+    "Score": "reports",
+    "Source": "contracts",
+    "Subject": "contracts",
+    "SyntheticSet": "contracts",
+    "Task": "contracts",
+    "UsageError": "errors",
+    "distill": "api",
+    "evaluate": "api",
+    "load": "artifact",
+    "protocol": "protocols",
+    "task": "api",
+}
+
+__all__ = [
+    "PLUGIN_API",
+    "Artifact",
+    "AttarError",
+    "Augment",
+    "Batch",
+    "DivergenceError",
+    "InternalError",
+    "Loss",
+    "Objective",
+    "PluginError",
+    "Protocol",
+    "Registry",
+    "Report",
+    "Score",
+    "Source",
+    "Subject",
+    "SyntheticSet",
+    "Task",
+    "UsageError",
+    "distill",
+    "evaluate",
+    "load",
+    "protocol",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("attar-core")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'attar' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"attar.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,190 @@
+"""The Python interface: a task, distilled, evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attar.artifact import Artifact
+from attar.cache import cache_root
+from attar.contracts import Task
+from attar.errors import UsageError
+from attar.evaluation import EvaluationSettings, evaluate_sets
+from attar.plugins import LoadRequest
+from attar.protocols import CPU_1, Protocol, protocol
+from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve
+from attar.registry import Registry
+from attar.reports import Report
+from attar.runner import StepRecord
+from attar.runs import RunSettings, distill_recipe
+from attar.settings import parse
+
+__all__ = ["data_root", "distill", "evaluate", "load_task", "name_of", "task"]
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Return the folder of data sets: `root`, else ``$ATTAR_DATA``, else the platform's cache folder."""
+    import os
+
+    if root is not None:
+        return Path(root)
+    given = os.environ.get("ATTAR_DATA")
+    return Path(given) if given else cache_root() / "data"
+
+
+def name_of(data: str, known: Mapping[str, str]) -> str:
+    """Return the name that a recipe gives to data: known data's own, or a path's last part."""
+    return data if data in known else Path(data).resolve().name
+
+
+def load_task(resolved: Resolved, data: str, root: str | Path | None = None, download: bool = False) -> Task:
+    """Load the data that a resolved recipe names.
+
+    Args:
+        resolved: The recipe.
+        data: The name of a known data set, or the path of the user's own data.
+        root: Folder of known data sets.
+        download: Whether they may be downloaded.
+
+    Raises:
+        UsageError: If the data are missing or do not fit.
+    """
+    folder = data_root(root)
+    if root is not None and not folder.is_dir():
+        raise UsageError(f"there is no folder {str(root)!r}; give the folder of the data with --root")
+    request = LoadRequest(data=data, root=folder, download=download, options=resolved.options)
+    return resolved.modality.load(request)
+
+
+def task(
+    modality: str,
+    *,
+    data: str | Path,
+    root: str | Path | None = None,
+    download: bool = False,
+    registry: Registry | None = None,
+    **options: Any,
+) -> Task:
+    """Load real data as a task.
+
+    Args:
+        modality: Name of an installed modality, such as ``"image"``.
+        data: Name of a known data set, or the path of your own data.
+        root: Folder of known data sets; by default ``$ATTAR_DATA`` or the platform's cache folder.
+        download: Whether a known data set may be downloaded into `root`.
+        registry: The plugins known; by default all that are installed.
+        options: The modality's own settings, such as ``validation=0.1``.
+
+    Raises:
+        UsageError: If the modality or the data are unknown, or a setting does not fit.
+    """
+    registry = registry or Registry()
+    plugin = registry.get("modalities", modality)
+    typed = parse(plugin.Options, options, "data.options")
+    folder = data_root(root)
+    if root is not None and not folder.is_dir():
+        raise UsageError(f"there is no folder {str(root)!r}; give the folder of the data as root")
+    request = LoadRequest(data=str(data), root=folder, download=download, options=typed)
+    loaded: Task = plugin.load(request)
+    return loaded
+
+
+def distill(
+    task: Task,
+    *,
+    method: str = "dm",
+    ipc: int | None = None,
+    total: int | None = None,
+    ratio: float | None = None,
+    bytes: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    device: str = "cpu",
+    policy: str = "repeat",
+    parameterization: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callable[[StepRecord], None]] = (),
+    show: bool = False,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Artifact:
+    """Distill a task into a small set, or select one from its real samples.
+
+    Exactly one of `ipc`, `total`, `ratio` and `bytes` says how large the set is.
+
+    Args:
+        task: The real data.
+        method: Name of a method or of a selector.
+        ipc: Samples per class.
+        total: Samples in all.
+        ratio: Samples per training sample.
+        bytes: Bytes of the set, at most.
+        seed: Seed of every draw: same seed and settings, same bytes.
+        out: Folder of the run, for its log, checkpoints and artifact; None keeps it in memory.
+        resume: Continue an interrupted run in `out`.
+        force: Replace a run in `out` once the new one is complete.
+        device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
+        policy: For classes with too few samples: ``repeat``, ``cap`` or ``error``.
+        parameterization: Settings of the parameterization.
+        callbacks: Called with a :class:`attar.runner.StepRecord` after each step.
+        show: Whether progress is shown on standard error.
+        registry: The plugins known; by default all that are installed.
+        settings: Settings of the method, such as ``steps=2000``.
+
+    Raises:
+        UsageError: If something does not fit.
+    """
+    registry = registry or Registry()
+    size = parse(
+        SizeRecipe,
+        {"ipc": ipc, "total": total, "ratio": ratio, "bytes": bytes, "policy": policy},
+        "size",
+    )
+    recipe = Recipe(
+        data=DataRecipe(modality=task.modality, name=task.name),
+        size=size,
+        method=method,
+        objective=settings,
+        parameterization=dict(parameterization or {}),
+        run=RunRecipe(seed=seed),
+    )
+    resolved = resolve(recipe, registry)
+    run_settings = RunSettings(
+        out=None if out is None else Path(out),
+        resume=resume,
+        force=force,
+        device=torch.device(device),
+        callbacks=callbacks,
+        show=show,
+    )
+    return distill_recipe(task, resolved, run_settings, registry)
+
+
+def evaluate(
+    sets: Artifact | Sequence[Artifact],
+    task: Task,
+    *,
+    protocol_name: str | Protocol = "cpu-1",
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Report:
+    """Train fresh networks on a set, or on several of different seeds, and test each once.
+
+    Args:
+        sets: What :func:`distill` or :func:`attar.load` returned.
+        task: The real data, with the test split.
+        protocol_name: Name of a protocol, or a protocol.
+        registry: The plugins known; by default all that are installed.
+        settings: Fields of :class:`attar.evaluation.EvaluationSettings`, such as
+            ``baselines=("random",)``, ``architectures=("mlp",)``, ``workers=2``.
+
+    Raises:
+        UsageError: If sets, data and settings do not fit together.
+    """
+    chosen = protocol(protocol_name) if isinstance(protocol_name, str) else protocol_name or CPU_1
+    several = [sets] if isinstance(sets, Artifact) else list(sets)
+    return evaluate_sets(task, several, EvaluationSettings(protocol=chosen, **settings), registry)

@@ -1,0 +1,82 @@
+"""Making an artifact of a set in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+
+from attar.artifact.manifest import DataRecord, Environment, Manifest, MethodRecord, SizeRecord
+from attar.artifact.store import Artifact, serialize, tensor_records
+from attar.contracts import SyntheticSet, Task
+from attar.cost import Cost
+from attar.plugins import DataInfo, Modality
+from attar.protocols import CPU_1, Protocol
+
+__all__ = ["data_record", "make_artifact"]
+
+
+def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRecord:
+    """Return the record of a task's data."""
+    return DataRecord(
+        modality=task.modality,
+        name=task.name,
+        fingerprint=task.fingerprint,
+        options=dict(options or {}),
+        classes=task.classes,
+        counts=tuple(task.counts.tolist()),
+        axes=task.axes,
+        preprocessing=dict(task.preprocessing),
+    )
+
+
+def make_artifact(
+    task: Task,
+    modality: Modality,
+    syn: SyntheticSet,
+    *,
+    kind: Literal["distilled", "selected"],
+    method: MethodRecord,
+    seed: int,
+    cost: Cost,
+    environment: Environment,
+    options: Mapping[str, Any] | None = None,
+    protocol: Protocol = CPU_1,
+    recipe: str = "",
+) -> Artifact:
+    """Bake a set, pass it through its storage types and describe it.
+
+    The set of the artifact is rebuilt from what is stored, so that what is evaluated in
+    memory is what a reader of the file gets.
+    """
+    baked = syn.bake()
+    stored = baked.stored()
+    content = serialize(stored)
+    rebuilt = modality.restore(baked.description(), stored)
+    data = data_record(task, options)
+    with torch.no_grad():
+        batch = rebuilt.decode()
+    present = set(torch.bincount(rebuilt.labels).tolist()) - {0}
+    info = DataInfo(classes=data.classes, axes=data.axes, preprocessing=data.preprocessing)
+    manifest = Manifest(
+        kind=kind,
+        data=data,
+        method=method,
+        set=baked.description(),
+        tensors=tensor_records(stored),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=SizeRecord(
+            ipc=present.pop() if len(present) == 1 else None,
+            stored=len(rebuilt.labels),
+            decoded=len(batch),
+            bytes=rebuilt.nbytes(),
+            bytes_on_disk=len(content),
+        ),
+        protocol=protocol,
+        seed=seed,
+        environment=environment,
+        cost=cost,
+    )
+    return Artifact(manifest=manifest, syn=rebuilt, recipe=recipe, preview=modality.render(batch, info))

@@ -1,0 +1,162 @@
+"""What stands in an artifact's ``manifest.json``, validated key by key."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from attar.cost import Cost
+from attar.errors import UsageError
+from attar.protocols import Protocol
+from attar.settings import Record, parse
+
+__all__ = [
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "DataRecord",
+    "Environment",
+    "Manifest",
+    "MethodRecord",
+    "SizeRecord",
+    "TensorRecord",
+    "read_manifest",
+]
+
+SCHEMA_VERSION = 1
+"""Version of the manifest's form that this package writes."""
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""For each older version, what turns its manifest into that of the next version."""
+
+
+class TensorRecord(Record):
+    """A tensor in ``data.safetensors``."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class DataRecord(Record):
+    """The real data, by name and content, never by path.
+
+    Attributes:
+        modality: Name of the modality.
+        name: Name of the data.
+        fingerprint: Hash of train, validation and preprocessing.
+        options: The modality's settings that they were loaded with.
+        classes: Names of the classes.
+        counts: Training samples per class.
+        axes: Names of a sample's axes.
+        preprocessing: What turns raw data into what models take.
+    """
+
+    modality: str
+    name: str
+    fingerprint: str
+    options: dict[str, Any]
+    classes: tuple[str, ...] = Field(min_length=1)
+    counts: tuple[int, ...]
+    axes: tuple[str, ...]
+    preprocessing: dict[str, Any]
+
+
+class MethodRecord(Record):
+    """How the set was made: a method with all its settings, or a selector with its rows."""
+
+    name: str
+    reference: str
+    settings: dict[str, Any]
+    model: str = ""
+    steps: int = 0
+    learned: dict[str, float] = {}
+    feature_space: str | None = None
+    rows: tuple[int, ...] | None = None
+
+
+class SizeRecord(Record):
+    """How large the set is.
+
+    Attributes:
+        ipc: Stored samples per class where all classes have as many, else None.
+        stored: Stored samples.
+        decoded: Samples that they decode to.
+        bytes: Bytes of all tensors needed to train.
+        bytes_on_disk: Bytes of ``data.safetensors``.
+    """
+
+    ipc: int | None
+    stored: int
+    decoded: int
+    bytes: int
+    bytes_on_disk: int
+
+
+class Environment(Record):
+    """What the result may depend on beside the recipe."""
+
+    attar: str
+    torch: str
+    python: str
+    machine: str
+    device: str
+    precision: str
+    threads: int
+
+    @classmethod
+    def current(cls, device: str = "cpu", precision: str = "fp32") -> Environment:
+        """Return this process's environment."""
+        return cls(
+            attar=version("attar-core"),
+            torch=torch.__version__.split("+")[0],
+            python=".".join(map(str, sys.version_info[:3])),
+            machine=f"{platform.system()} {platform.machine()}",
+            device=device,
+            precision=precision,
+            threads=torch.get_num_threads(),
+        )
+
+
+class Manifest(Record):
+    """The whole of ``manifest.json``."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["distilled", "selected"]
+    data: DataRecord
+    method: MethodRecord
+    set: dict[str, Any]
+    tensors: dict[str, TensorRecord]
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: SizeRecord
+    protocol: Protocol
+    seed: int
+    environment: Environment
+    cost: Cost
+
+
+def read_manifest(content: Any, source: str) -> Manifest:
+    """Validate a manifest, migrating an older version.
+
+    Args:
+        content: The parsed JSON.
+        source: What it is called in errors.
+
+    Raises:
+        UsageError: If the version is unknown or a key does not fit.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
+        raise UsageError(f"{source} has no schema_version; it is no manifest of an artifact")
+    found = content["schema_version"]
+    if not 1 <= found <= SCHEMA_VERSION:
+        raise UsageError(
+            f"{source} has schema version {found}, this attar-core reads 1 to {SCHEMA_VERSION}; "
+            f"upgrade attar-core"
+        )
+    while content["schema_version"] < SCHEMA_VERSION:
+        content = MIGRATIONS[content["schema_version"]](content)
+    return parse(Manifest, content, "manifest")

@@ -1,0 +1,226 @@
+"""Reading and writing artifacts; what comes from outside is checked before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from attar.artifact.card import dataset_card
+from attar.artifact.manifest import Manifest, TensorRecord, read_manifest
+from attar.batch import Batch
+from attar.contracts import SyntheticSet
+from attar.errors import AttarError, UsageError
+from attar.files import disk_errors, read_json, staged_folder, to_json
+from attar.plugins import DataInfo
+from attar.registry import Registry
+
+__all__ = ["DATA", "MANIFEST", "Artifact", "load", "locate", "serialize", "tensor_records"]
+
+DATA = "data.safetensors"
+MANIFEST = "manifest.json"
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def serialize(tensors: dict[str, Tensor]) -> bytes:
+    """Return tensors as safetensors without metadata, whose order is not stable."""
+    return save(dict(sorted(tensors.items())))
+
+
+def tensor_records(tensors: dict[str, Tensor]) -> dict[str, TensorRecord]:
+    """Return type and shape of each tensor."""
+    names = {dtype: name for name, dtype in _DTYPES.items()}
+    return {
+        name: TensorRecord(dtype=names[tensor.dtype], shape=tuple(tensor.shape))
+        for name, tensor in sorted(tensors.items())
+    }
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A set with everything needed to understand it and train from it.
+
+    Attributes:
+        manifest: What it is.
+        syn: The set, as stored.
+        recipe: The recipe that made it, as TOML, or "".
+        preview: A picture of it, as PNG, or empty.
+    """
+
+    manifest: Manifest
+    syn: SyntheticSet
+    recipe: str = ""
+    preview: bytes = b""
+
+    @property
+    def info(self) -> DataInfo:
+        """What is needed to show the set to a person."""
+        data = self.manifest.data
+        return DataInfo(classes=data.classes, axes=data.axes, preprocessing=data.preprocessing)
+
+    def decode(self) -> Batch:
+        """Return the samples as models take them, without gradient."""
+        with torch.no_grad():
+            return self.syn.decode()
+
+    def to_torch(self) -> TensorDataset:
+        """Return a data set of inputs, labels and, where there are any, targets.
+
+        Raises:
+            UsageError: If the inputs are no plain tensor.
+        """
+        batch = self.decode()
+        if not isinstance(batch.inputs, Tensor):
+            raise UsageError(
+                f"a set of modality {self.manifest.data.modality!r} is no plain tensor; use decode()"
+            )
+        columns = [batch.inputs.detach().clone(), batch.labels.clone()]
+        if batch.targets is not None:
+            columns.append(batch.targets.detach().clone())
+        return TensorDataset(*columns)
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the artifact as a folder, whole or not at all.
+
+        Raises:
+            UsageError: If the folder is occupied and `force` is not given, or the disk refuses.
+        """
+        target = Path(path)
+        content = serialize(self.syn.stored())
+        with staged_folder(target, force=force) as aside, disk_errors(target):
+            (aside / DATA).write_bytes(content)
+            (aside / MANIFEST).write_bytes(to_json(self.manifest.model_dump(mode="json")))
+            (aside / "README.md").write_text(dataset_card(self.manifest), encoding="utf-8")
+            if self.recipe:
+                (aside / "recipe.toml").write_text(self.recipe, encoding="utf-8")
+            if self.preview:
+                (aside / "preview.png").write_bytes(self.preview)
+        return target
+
+
+def locate(path: str | Path) -> Path:
+    """Return the artifact folder of a run or of an artifact.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    given = Path(path)
+    for folder in (given, given / "artifact"):
+        if (folder / MANIFEST).is_file():
+            return folder
+    if not given.exists():
+        raise UsageError(f"there is no folder {str(path)!r}; give the folder of a run or of an artifact")
+    if (given / "recipe.toml").is_file():
+        raise UsageError(f"the run {str(path)!r} is not finished; continue it with --resume")
+    raise UsageError(f"{str(path)!r} holds no {MANIFEST}; give the folder of a run or of an artifact")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return a file of the folder, refusing a link that leads elsewhere."""
+    path = folder / name
+    if not path.is_file():
+        raise UsageError(f"the artifact {str(folder)!r} has no {name}; restore it from where it came")
+    if path.resolve().parent != folder.resolve():
+        raise UsageError(f"{name} in {str(folder)!r} points outside the artifact; copy the file into it")
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_tensors(path: Path, expected: dict[str, TensorRecord]) -> dict[str, Tensor]:
+    """Read a safetensors file after checking that it holds what is expected.
+
+    Raises:
+        UsageError: If the header is damaged or names other tensors, types or shapes.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            if names != set(expected):
+                odd = sorted(names ^ set(expected))[0]
+                raise UsageError(f"{path.name} and {MANIFEST} disagree about the tensor {odd!r}")
+            for name, record in expected.items():
+                piece = file.get_slice(name)
+                found = (piece.get_dtype(), tuple(piece.get_shape()))
+                if found != (record.dtype, record.shape):
+                    raise UsageError(
+                        f"the tensor {name!r} in {path.name} is {found[0]} {found[1]}, "
+                        f"{MANIFEST} says {record.dtype} {record.shape}"
+                    )
+            return {name: file.get_tensor(name) for name in sorted(names)}
+    except SafetensorError as error:
+        raise UsageError(f"{path.name} is damaged ({error}); restore it from where it came") from error
+
+
+def load(path: str | Path, *, registry: Registry | None = None) -> Artifact:
+    """Read an artifact, from its own folder or from its run's.
+
+    Nothing in it is executed, and nothing is allocated before its size has been checked
+    against the file.
+
+    Args:
+        path: The folder.
+        registry: The plugins known; by default all that are installed.
+
+    Raises:
+        UsageError: Naming what is wrong with the artifact.
+    """
+    folder = locate(path)
+    manifest = read_manifest(read_json(_inside(folder, MANIFEST)), str(folder / MANIFEST))
+    data = _inside(folder, DATA)
+    tensors = read_tensors(data, manifest.tensors)
+    if _sha256(data) != manifest.sha256:
+        raise UsageError(f"{str(data)!r} has been changed: its SHA-256 is not the one in {MANIFEST}")
+    _check_values(tensors, data)
+    modality = (registry or Registry()).get("modalities", manifest.data.modality)
+    syn = _restore(modality, manifest, tensors)
+    recipe, preview = folder / "recipe.toml", folder / "preview.png"
+    return Artifact(
+        manifest=manifest,
+        syn=syn,
+        recipe=_inside(folder, "recipe.toml").read_text("utf-8") if recipe.exists() else "",
+        preview=_inside(folder, "preview.png").read_bytes() if preview.exists() else b"",
+    )
+
+
+def _check_values(tensors: dict[str, Tensor], path: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UsageError(f"the tensor {name!r} in {path.name} holds NaN or infinite values")
+
+
+def _restore(modality: Any, manifest: Manifest, tensors: dict[str, Tensor]) -> SyntheticSet:
+    try:
+        syn: SyntheticSet = modality.restore(manifest.set, tensors)
+        with torch.no_grad():
+            labels = syn.decode().labels
+    except AttarError:
+        raise
+    except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
+        raise UsageError(f"the tensors of the artifact do not fit its description: {error}") from error
+    classes = len(manifest.data.classes)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise UsageError(f"the artifact has labels outside its {classes} classes")
+    return syn

@@ -1,0 +1,70 @@
+"""Results kept by content: a JSON value is computed once for a key, by one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attar.errors import UsageError
+from attar.files import read_json, to_json, write_file
+
+__all__ = ["Store", "cache_root"]
+
+
+def cache_root() -> Path:
+    """Return the folder of caches: ``$ATTAR_CACHE``, else the platform's cache folder."""
+    given = os.environ.get("ATTAR_CACHE")
+    if given:
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("attar", appauthor=False))
+
+
+class Store:
+    """Values by key in a folder.
+
+    Args:
+        folder: The folder; made when something is stored.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, key: Mapping[str, Any]) -> Path:
+        """Return the file of a key."""
+        text = json.dumps(key, sort_keys=True)
+        return self._folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.json"
+
+    def get(self, key: Mapping[str, Any]) -> Any | None:
+        """Return the value stored under a key, or None; a damaged file counts as none."""
+        path = self.path(key)
+        if not path.is_file():
+            return None
+        try:
+            return read_json(path)["value"]
+        except (UsageError, KeyError, TypeError):
+            return None
+
+    def put(self, key: Mapping[str, Any], value: Any) -> None:
+        """Store a JSON value under a key."""
+        write_file(self.path(key), to_json({"key": dict(key), "value": value}))
+
+    def compute(self, key: Mapping[str, Any], function: Callable[[], Any]) -> Any:
+        """Return the value of a key, computing it under a file lock if there is none."""
+        found = self.get(key)
+        if found is not None:
+            return found
+        from filelock import FileLock
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(self.path(key)) + ".lock"):
+            found = self.get(key)
+            if found is None:
+                found = function()
+                self.put(key, found)
+        return found

@@ -1,0 +1,150 @@
+"""Checkpoints: a tree of tensors and JSON values in safetensors and JSON, the newest two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from attar.errors import InternalError, UsageError
+from attar.files import disk_errors, read_json, staged_folder, to_json
+
+__all__ = ["Checkpoint", "Checkpoints", "pack", "unpack"]
+
+
+def pack(tree: Any) -> tuple[dict[str, Tensor], Any]:
+    """Split a tree into its tensors and a JSON skeleton that refers to them by name.
+
+    Raises:
+        InternalError: If the tree holds anything but dictionaries, lists, tuples, tensors,
+            numbers, strings, booleans and None.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def walk(node: Any, path: str) -> Any:
+        if isinstance(node, Tensor):
+            # A clone: safetensors refuses tensors that share memory.
+            tensors[path] = node.detach().cpu().contiguous().clone()
+            return {"tensor": path}
+        if isinstance(node, Mapping):
+            return {"dict": [[key, walk(value, f"{path}/{key}")] for key, value in node.items()]}
+        if isinstance(node, list | tuple):
+            return {"list": [walk(value, f"{path}/{i}") for i, value in enumerate(node)]}
+        if node is None or isinstance(node, bool | int | float | str):
+            return {"value": node}
+        raise InternalError(f"a checkpoint cannot hold {type(node).__name__} at {path!r}")
+
+    return tensors, walk(tree, "")
+
+
+def unpack(tensors: Mapping[str, Tensor], skeleton: Any) -> Any:
+    """Rebuild the tree that :func:`pack` split."""
+    kind, content = next(iter(skeleton.items()))
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: unpack(tensors, value) for key, value in content}
+    if kind == "list":
+        return [unpack(tensors, value) for value in content]
+    return content
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state of a run.
+
+    Attributes:
+        step: Steps done.
+        state: The tree.
+        meta: JSON values stored beside it: recipe digest, environment, cost.
+    """
+
+    step: int
+    state: dict[str, Any]
+    meta: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoint folder of a run.
+
+    Args:
+        folder: The folder.
+        keep: How many to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def _steps(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*")) if self._folder.is_dir() else []
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, whole or not at all, and drop the oldest.
+
+        Raises:
+            UsageError: If the disk refuses.
+        """
+        tensors, skeleton = pack(checkpoint.state)
+        content = save(tensors)
+        header = {
+            "step": checkpoint.step,
+            "digest": hashlib.blake2b(content, digest_size=16).hexdigest(),
+            "meta": checkpoint.meta,
+            "state": skeleton,
+        }
+        target = self._folder / f"step-{checkpoint.step:09d}"
+        with staged_folder(target, force=True) as aside, disk_errors(target):
+            (aside / "state.safetensors").write_bytes(content)
+            (aside / "state.json").write_bytes(to_json(header))
+        for old in self._steps()[: -self._keep]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole, or None.
+
+        Raises:
+            UsageError: If there are checkpoints and none is whole.
+        """
+        steps = self._steps()
+        for path in reversed(steps):
+            found = _read(path)
+            if found is not None:
+                return found
+        if steps:
+            raise UsageError(
+                f"every checkpoint in {str(self._folder)!r} is damaged; start again with --force"
+            )
+        return None
+
+
+def _read(path: Path) -> Checkpoint | None:
+    try:
+        header = read_json(path / "state.json")
+        content = (path / "state.safetensors").read_bytes()
+        if hashlib.blake2b(content, digest_size=16).hexdigest() != header["digest"]:
+            return None
+        state = unpack(load(content), header["state"])
+        return Checkpoint(step=int(header["step"]), state=state, meta=header["meta"])
+    except (UsageError, OSError, KeyError, TypeError, ValueError, SafetensorError, json.JSONDecodeError):
+        return None
+
+
+def finite(tree: Any) -> bool:
+    """Return whether every floating-point tensor of a tree is finite."""
+    if isinstance(tree, Tensor):
+        return not tree.is_floating_point() or bool(torch.isfinite(tree).all())
+    if isinstance(tree, Mapping):
+        return all(finite(value) for value in tree.values())
+    if isinstance(tree, list | tuple):
+        return all(finite(value) for value in tree)
+    return True

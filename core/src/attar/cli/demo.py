@@ -1,0 +1,53 @@
+"""``attar demo``: the main job on handwritten digits that ship with scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attar
+from attar.allocator import keep_memory
+from attar.cli import tables
+from attar.evaluation import EvaluationSettings, evaluate_sets
+from attar.files import check_free, staged_folder, to_json
+from attar.jobs import default_workers
+from attar.protocols import protocol
+from attar.reports import Report
+
+__all__ = ["run_demo"]
+
+
+def run_demo(
+    modality: str, out: Path, *, force: bool, workers: int | None, quick: bool, show: bool, as_json: bool
+) -> None:
+    """Distill digits at 1 and 10 samples per class, evaluate, write artifacts and pictures."""
+    check_free(out, force)
+    keep_memory()
+    task = attar.task(modality, data="digits")
+    if show:
+        print(
+            f"{task.name}: {task.size('train'):,} handwritten digits of 8 x 8 pixels from scikit-learn "
+            f"become 10 and 100."
+        )
+    seeds = range(1) if quick else range(3)
+    chosen = protocol("cpu-1", {"networks": 1, "epochs": 100} if quick else {"networks": 2})
+    settings = EvaluationSettings(protocol=chosen, workers=workers or default_workers(), show=show)
+    reports: dict[str, Report] = {}
+    with staged_folder(out, force=force) as folder:
+        for ipc in (1, 10):
+            sets = [
+                attar.distill(task, ipc=ipc, seed=seed, steps=100 if quick else 1000, show=show)
+                for seed in seeds
+            ]
+            report = evaluate_sets(task, sets, settings)
+            reports[f"ipc-{ipc}"] = report
+            sets[0].save(folder / f"ipc-{ipc}" / "artifact")
+            (folder / f"ipc-{ipc}" / "report.json").write_bytes(to_json(report.model_dump(mode="json")))
+            if not as_json:
+                print(f"\n{ipc} per class ({report.bytes:,} bytes)")
+                tables.print_report(report)
+    if as_json:
+        print(to_json({name: report.model_dump(mode="json") for name, report in reports.items()}).decode())
+    else:
+        print(
+            f"\nPictures: {out / 'ipc-1' / 'artifact' / 'preview.png'} and ipc-10; next: attar distill --help"
+        )

@@ -1,0 +1,115 @@
+"""``attar plugins`` and ``attar schema``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from attar.errors import PluginError, UsageError
+from attar.registry import GROUPS, Registry
+from attar.settings import Record, unknown
+
+__all__ = ["PluginList", "PluginState", "inventory", "list_plugins", "print_schema"]
+
+
+class PluginState(Record):
+    """A plugin and whether it works."""
+
+    name: str
+    distribution: str
+    version: str
+    status: Literal["ok", "failed", "unloaded"]
+    error: str | None = None
+    summary: str = ""
+
+
+class PluginList(Record):
+    """What ``attar plugins --json`` prints."""
+
+    modalities: list[PluginState]
+    objectives: list[PluginState]
+    parameterizations: list[PluginState]
+    selectors: list[PluginState]
+    applications: list[PluginState]
+    methods: list[str]
+
+
+def inventory(registry: Registry, load: bool) -> PluginList:
+    """Return every plugin with its state, loading each one if asked."""
+    groups: dict[str, Any] = {group: [] for group in GROUPS}
+    for entry in registry.entries():
+        status: Literal["ok", "failed", "unloaded"] = "unloaded"
+        error, summary = None, ""
+        if load:
+            try:
+                summary = str(registry.get(entry.group, entry.name).summary)
+                status = "ok"
+            except PluginError as problem:
+                status, error = "failed", str(problem)
+        groups[entry.group].append(
+            PluginState(
+                name=entry.name,
+                distribution=entry.distribution,
+                version=entry.version,
+                status=status,
+                error=error,
+                summary=summary,
+            )
+        )
+    methods = sorted({*registry.names("objectives"), *registry.names("selectors")})
+    return PluginList(**groups, methods=methods)
+
+
+def list_plugins(*, load: bool, as_json: bool) -> None:
+    """Print what is installed."""
+    found = inventory(Registry(), load)
+    if as_json:
+        print(found.model_dump_json())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None)
+    for title in ("kind", "name", "from", "status", ""):
+        table.add_column(title, overflow="fold")
+    for group in GROUPS:
+        for state in getattr(found, group):
+            cells = (
+                group,
+                state.name,
+                f"{state.distribution} {state.version}",
+                state.status,
+                state.error or state.summary,
+            )
+            table.add_row(*(Text(cell) for cell in cells))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _schemas() -> dict[str, type[BaseModel]]:
+    from attar.artifact import Manifest
+    from attar.cli.work import DistillResult
+    from attar.recipe import Recipe
+    from attar.reports import Report
+
+    return {
+        "artifact": Manifest,
+        "distill": DistillResult,
+        "evaluate": Report,
+        "plugins": PluginList,
+        "recipe": Recipe,
+    }
+
+
+def print_schema(command: str) -> None:
+    """Print the JSON Schema of a command's output or of a file.
+
+    Raises:
+        UsageError: If the command has none.
+    """
+    schemas = _schemas()
+    if command not in schemas:
+        raise UsageError(unknown("schema", command, schemas))
+    print(json.dumps(schemas[command].model_json_schema(), indent=2))

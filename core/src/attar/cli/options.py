@@ -1,0 +1,88 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from attar.errors import UsageError
+
+__all__ = ["parse_bytes", "parse_changes"]
+
+ModalityArgument: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="MODALITY", help="Kind of data; 'attar plugins' lists them.")
+]
+ModalityOption: TypeAlias = Annotated[str | None, typer.Option("--modality", hidden=True)]
+Data: TypeAlias = Annotated[
+    str | None, typer.Option("--data", help="Name of known data, or the path of your own.")
+]
+Root: TypeAlias = Annotated[
+    Path | None, typer.Option("--root", help="Folder of known data [default: $ATTAR_DATA].")
+]
+Download: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch known data into --root.")]
+Out: TypeAlias = Annotated[Path | None, typer.Option("--out", help="Folder to write.")]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Seed of every draw.")]
+Device: TypeAlias = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision: TypeAlias = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+Threads: TypeAlias = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads per process [default: PyTorch's].")
+]
+Workers: TypeAlias = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes [default: one per processor].")
+]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Replace what stands in --out, once the new is complete.")
+]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Inexact: TypeAlias = Annotated[
+    bool, typer.Option("--allow-inexact", help="Resume under other versions, device or threads.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and say what would be done.")
+]
+Changes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as objective.lr=0.1."),
+]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes meant by a text such as ``100KB`` (1 KB = 1000 bytes, 1 KiB = 1024).
+
+    Raises:
+        UsageError: If the text is no number of bytes.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = None if found is None else _UNITS.get(found[2].upper())
+    if found is None or unit is None:
+        raise UsageError(f"{text!r} is no number of bytes; write it as 100KB, 1.5MB or 64KiB")
+    return int(float(found[1]) * unit)
+
+
+def parse_changes(changes: Sequence[str] | None) -> dict[str, str]:
+    """Return the settings given with ``--set KEY=VALUE``.
+
+    Raises:
+        UsageError: If one of them has no ``=``.
+    """
+    parsed: dict[str, str] = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {change!r} is not understood; write it as --set objective.lr=0.1")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,116 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from attar.artifact import Manifest
+    from attar.cli.work import DistillResult
+    from attar.reports import Report
+
+__all__ = ["print_made", "print_manifest", "print_pairs", "print_report"]
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_pairs(values: Mapping[str, Any], title: str = "") -> None:
+    """Print names and values."""
+    table = Table(title=Text(title) if title else None, show_header=False, box=None, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(Text(name.replace("_", " ")), Text(str(value)))
+    _console().print(table)
+
+
+def print_made(result: DistillResult) -> None:
+    """Say what a run made."""
+    each = f" ({result.ipc} per class)" if result.ipc else ""
+    print_pairs(
+        {
+            "method": result.method,
+            "samples": f"{result.samples}{each}",
+            "bytes": f"{result.bytes:,} ({result.bytes_on_disk:,} on disk)",
+            "cost": f"{result.seconds.cpu:.0f} CPU seconds, {result.seconds.wall:.0f} s, "
+            f"{result.peak_bytes / 2**20:.0f} MiB",
+            "artifact": str(Path(result.run) / "artifact"),
+        }
+    )
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(cell) for cell in cells))
+
+
+def print_report(report: Report) -> None:
+    """Print an evaluation."""
+    table = Table(title=Text(f"{report.data}, {report.architecture}, protocol {report.protocol.name}"))
+    table.add_column("trained on")
+    table.add_column("samples", justify="right")
+    table.add_column("test accuracy, %", justify="right")
+    table.add_column("n", justify="right")
+    table.add_column("features")
+    for name, score in report.baselines.items():
+        detail = report.details[name]
+        _row(table, name, f"{detail.samples:,}", str(score), str(score.n), detail.space or "")
+    own = report.accuracy
+    _row(table, report.method, f"{report.samples:,}", str(own), str(own.n), "")
+    console = _console()
+    console.print(table)
+    if report.equal_bytes is not None:
+        equal = report.equal_bytes
+        print_pairs(
+            {
+                "equal bytes": f"{equal.samples:,} random real samples of {equal.bytes:,} bytes reach "
+                f"{equal.accuracy} %; the set has {report.bytes:,} bytes"
+            }
+        )
+    if report.architectures:
+        other = Table(title="other architectures")
+        other.add_column("architecture")
+        other.add_column("test accuracy, %", justify="right")
+        for name, score in report.architectures.items():
+            _row(other, name, str(score))
+        console.print(other)
+    if report.data_changed:
+        print_pairs({"note": "the data are not those that the set was made of: the fingerprints differ"})
+    print_pairs(
+        {
+            "made in": f"{report.seconds.cpu:.0f} CPU seconds ({report.n_sets} sets)",
+            "evaluated in": f"{report.evaluation_seconds.cpu:.0f} CPU seconds, "
+            f"{report.evaluation_seconds.wall:.0f} s",
+        }
+    )
+
+
+def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
+    """Say what an artifact is."""
+    data, size, cost = manifest.data, manifest.size, manifest.cost
+    rows = {
+        "kind": f"{manifest.kind} by {manifest.method.name}",
+        "reference": manifest.method.reference,
+        "data": f"{data.name} ({data.modality}), {sum(data.counts):,} training samples",
+        "classes": ", ".join(data.classes),
+        "samples": f"{size.stored} stored, {size.decoded} decoded"
+        + (f", {size.ipc} per class" if size.ipc else ""),
+        "bytes": f"{size.bytes:,} ({size.bytes_on_disk:,} on disk)",
+        "seed": manifest.seed,
+        "cost": f"{cost.cpu:.0f} CPU seconds, {cost.wall:.0f} s",
+        "made with": f"attar-core {manifest.environment.attar}, torch {manifest.environment.torch}",
+    }
+    if picture is not None:
+        rows["picture"] = str(picture)
+    elif (run / "artifact" / "preview.png").is_file():
+        rows["picture"] = str(run / "artifact" / "preview.png")
+    elif (run / "preview.png").is_file():
+        rows["picture"] = str(run / "preview.png")
+    print_pairs(rows)

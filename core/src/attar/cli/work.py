@@ -1,0 +1,324 @@
+"""What the commands do: from parsed options to the library and back to people or JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from attar.allocator import keep_memory
+from attar.api import load_task, name_of
+from attar.artifact import Artifact, load
+from attar.cli import tables
+from attar.errors import UsageError
+from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
+from attar.files import to_json, write_file
+from attar.jobs import default_workers
+from attar.protocols import protocol
+from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
+from attar.registry import Registry
+from attar.reports import Report, Seconds
+from attar.runner import Stopped
+from attar.runs import RunSettings, distill_recipe, interruptible, start
+from attar.settings import Record, parse
+
+__all__ = ["DistillResult", "distill", "evaluate", "make_recipe", "show"]
+
+
+class DistillResult(Record):
+    """What ``attar distill --json`` prints."""
+
+    method: str
+    run: str
+    seed: int
+    ipc: int | None
+    samples: int
+    bytes: int
+    bytes_on_disk: int
+    sha256: str
+    seconds: Seconds
+    peak_bytes: int
+
+
+class Plan(Record):
+    """What ``attar distill --dry-run --json`` prints."""
+
+    method: str
+    run: str
+    data: str
+    classes: int
+    training_samples: int
+    per_class: tuple[int, ...]
+    bytes: int
+    steps: int
+    model: str
+
+
+def _logging(verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="attar: %(message)s", force=True
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"the device {name!r} cannot be used here; choose --device cpu") from error
+    return device
+
+
+def make_recipe(
+    *,
+    modality: str,
+    data: str | None,
+    method: str,
+    size: Mapping[str, Any],
+    objective: Mapping[str, Any],
+    seed: int,
+    precision: str,
+    changes: Mapping[str, str],
+) -> Recipe:
+    """Return the recipe that options describe.
+
+    Raises:
+        UsageError: If something is missing, unknown or does not fit.
+    """
+    plugin = Registry().get("modalities", modality)
+    if data is None:
+        known = ", ".join(sorted(plugin.datasets()))
+        raise UsageError(f"name the data with --data: {known}, or the path of your own")
+    chosen: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UsageError(f"unknown precision {precision!r}: choose from auto, bf16, fp32")
+    recipe = Recipe(
+        data=parse(DataRecipe, {"modality": modality, "name": name_of(data, plugin.datasets())}, "data"),
+        size=_size(size),
+        method=method,
+        objective=dict(objective),
+        run=RunRecipe(seed=seed, precision=chosen),
+    )
+    return with_settings(recipe, changes) if changes else recipe
+
+
+def _size(values: Mapping[str, Any]) -> SizeRecipe:
+    asked = {"ipc", "total", "ratio", "bytes"} & values.keys()
+    if len(asked) != 1:
+        raise UsageError("give exactly one of --ipc, --size, --ratio and --budget")
+    return parse(SizeRecipe, values, "size")
+
+
+def _place(recipe: Recipe, out: Path | None) -> Path:
+    if out is not None:
+        return out
+    size = recipe.size
+    named = (("ipc", size.ipc), ("size", size.total), ("ratio", size.ratio), ("bytes", size.bytes))
+    text = next(f"{name}{value:g}" for name, value in named if value is not None)
+    return Path("runs") / f"{recipe.data.name}-{recipe.method}-{text}-seed{recipe.run.seed}"
+
+
+def distill(
+    recipe: Recipe,
+    *,
+    data: str | None,
+    root: Path | None,
+    download: bool,
+    out: Path | None,
+    device: str,
+    threads: int | None,
+    resume: bool,
+    force: bool,
+    allow_inexact: bool,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Carry out a recipe and say what came of it; return the exit code."""
+    _logging(verbose)
+    keep_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    registry = Registry()
+    resolved = resolve(recipe, registry)
+    place = _place(recipe, out)
+    settings = RunSettings(
+        out=place,
+        force=force,
+        resume=resume,
+        allow_inexact=allow_inexact,
+        device=_device(device),
+        show=not quiet and not as_json,
+    )
+    settings.check()
+    task = load_task(resolved, data or recipe.data.name, root, download)
+    if dry_run:
+        return _plan(task, resolved, registry, place, as_json)
+    try:
+        with interruptible() as stop:
+            artifact = distill_recipe(task, resolved, replace(settings, stop=stop), registry)
+    except Stopped as stopped:
+        raise SystemExit(_stopped(stopped, place)) from None
+    _say_made(artifact, place, as_json)
+    return 0
+
+
+def _stopped(stopped: Stopped, place: Path) -> int:
+    import sys
+
+    print(f"attar: {stopped}; continue with the same command and --resume ({place})", file=sys.stderr)
+    return 130
+
+
+def _plan(task: Any, resolved: Resolved, registry: Registry, place: Path, as_json: bool) -> int:
+    syn, per_class = start(task, resolved, registry)
+    chosen = resolved.settings
+    plan = Plan(
+        method=resolved.recipe.method,
+        run=str(place),
+        data=task.name,
+        classes=len(task.classes),
+        training_samples=task.size("train"),
+        per_class=tuple(per_class),
+        bytes=syn.nbytes(),
+        steps=0 if chosen is None else chosen.steps,
+        model="" if chosen is None else chosen.model or task.architecture,
+    )
+    if as_json:
+        print(plan.model_dump_json())
+    else:
+        tables.print_pairs(plan.model_dump(), title="would distill")
+    return 0
+
+
+def _say_made(artifact: Artifact, place: Path, as_json: bool) -> None:
+    manifest = artifact.manifest
+    result = DistillResult(
+        method=manifest.method.name,
+        run=str(place),
+        seed=manifest.seed,
+        ipc=manifest.size.ipc,
+        samples=manifest.size.decoded,
+        bytes=manifest.size.bytes,
+        bytes_on_disk=manifest.size.bytes_on_disk,
+        sha256=manifest.sha256,
+        seconds=Seconds.of(manifest.cost),
+        peak_bytes=manifest.cost.peak_bytes,
+    )
+    if as_json:
+        print(result.model_dump_json())
+    else:
+        tables.print_made(result)
+
+
+def _split(what: Sequence[str], registry: Registry) -> tuple[str | None, list[Path]]:
+    """Return the modality, if one is named first, and the runs."""
+    names = list(what)
+    modality = None
+    if names[0] in registry.names("modalities") and not Path(names[0]).exists():
+        modality = names.pop(0)
+    if not names:
+        raise UsageError("name a run or an artifact to evaluate")
+    return modality, [Path(name) for name in names]
+
+
+def _baselines(text: str) -> tuple[str, ...]:
+    if text in ("all", "none"):
+        return BASELINES if text == "all" else ()
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def evaluate(
+    what: Sequence[str],
+    *,
+    data: str | None,
+    root: Path | None,
+    download: bool,
+    protocol_name: str,
+    baselines: str,
+    model: str | None,
+    architectures: Sequence[str],
+    equal_bytes: bool,
+    seed: int,
+    changes: Mapping[str, str],
+    workers: int | None,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Evaluate runs and say what came of it."""
+    _logging(verbose)
+    keep_memory()
+    registry = Registry()
+    modality, paths = _split(what, registry)
+    odd = [key for key in changes if not key.startswith("protocol.")]
+    if odd:
+        raise UsageError(f"unknown setting {odd[0]!r}: an evaluation has settings 'protocol.…' only")
+    chosen = protocol(protocol_name, {key.removeprefix("protocol."): value for key, value in changes.items()})
+    sets = [load(path, registry=registry) for path in paths]
+    record = sets[0].manifest.data
+    if modality is not None and modality != record.modality:
+        raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")
+    task = load_task(_data_of(sets[0], registry), data or record.name, root, download)
+    settings = EvaluationSettings(
+        protocol=chosen,
+        baselines=_baselines(baselines),
+        model=model or "",
+        architectures=architectures,
+        equal_bytes=equal_bytes,
+        seed=seed,
+        workers=workers or default_workers(),
+        show=not quiet and not as_json,
+    )
+    report = evaluate_sets(task, sets, settings, registry)
+    _keep(report, paths[0])
+    if as_json:
+        print(report.model_dump_json())
+    else:
+        tables.print_report(report)
+    return 0
+
+
+def _data_of(artifact: Artifact, registry: Registry) -> Resolved:
+    """Return a resolved recipe that names the data an artifact was made of."""
+    record = artifact.manifest.data
+    recipe = Recipe(
+        data=DataRecipe(modality=record.modality, name=record.name, options=record.options),
+        size=SizeRecipe(ipc=1),
+        method="random",
+    )
+    return resolve(recipe, registry)
+
+
+def _keep(report: Report, path: Path) -> None:
+    """Write a report beside the artifact of a run, which is itself never changed."""
+    if not (path / "artifact").is_dir():
+        return
+    target = path / "evaluations" / f"{report.protocol.name.rstrip('*')}-{report.protocol.digest()}.json"
+    write_file(target, to_json(report.model_dump(mode="json")))
+
+
+def show(run: Path, *, out: Path | None, force: bool, as_json: bool) -> int:
+    """Say what a set is and, if asked, write its picture."""
+    registry = Registry()
+    artifact = load(run, registry=registry)
+    if out is not None:
+        if out.exists() and not force:
+            raise UsageError(f"the file {str(out)!r} exists; choose another --out or replace it with --force")
+        modality = registry.get("modalities", artifact.manifest.data.modality)
+        write_file(out, modality.render(artifact.decode(), artifact.info))
+    if as_json:
+        print(artifact.manifest.model_dump_json())
+    else:
+        tables.print_manifest(artifact.manifest, run, out)
+    return 0

@@ -1,0 +1,366 @@
+"""The types that cross Attar's seams.
+
+A modality implements :class:`Task`, :class:`Augment` and, where its samples are no plain
+tensors, :class:`SyntheticSet`. An objective is a :class:`Loss` with a :class:`Source`; both see
+batches and models only. The core's runner and evaluation know nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, TypeAlias
+
+import torch
+from torch import Generator, Tensor, nn
+
+from attar.batch import Batch
+from attar.rng import derive
+
+__all__ = [
+    "Augment",
+    "Clock",
+    "Context",
+    "LabelKind",
+    "Loss",
+    "Objective",
+    "Parameterization",
+    "RealDraw",
+    "SetSpec",
+    "Source",
+    "Split",
+    "State",
+    "Stateful",
+    "Subject",
+    "SyntheticSet",
+    "Task",
+]
+
+Split: TypeAlias = Literal["train", "validation", "test"]
+LabelKind: TypeAlias = Literal["hard", "probability", "regression"]
+"""What a set's targets are: none beyond the class, probabilities, or real values.
+
+Training uses cross-entropy for the first two and squared error for the last.
+"""
+State: TypeAlias = dict[str, Any]
+"""A tree of dictionaries, lists, tensors, numbers, strings and None: what a checkpoint holds."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How far a run is.
+
+    Attributes:
+        step: Number of the current step, from 0.
+        steps: Number of steps of the whole run.
+        subject: Which of the step's models this is, from 0; decides the random path, so that
+            spreading the models of a step over processes changes no draw.
+    """
+
+    step: int
+    steps: int
+    subject: int = 0
+
+
+class Augment(Protocol):
+    """Random transformations of batches, drawn first and applied later."""
+
+    def draw(self, k: int, gen: Generator) -> Any:
+        """Return `k` independent draws."""
+
+    def apply(self, batch: Batch, params: Any, which: Tensor) -> Batch:
+        """Transform the batch; row i uses draw ``which[i]``, int64 ``(n,)``.
+
+        Zeros use one draw for all, the labels one per class, ``arange(n)`` one per row. The
+        batch returned is differentiable with respect to the one given and may have targets
+        of its own. Values of the batch given are left alone.
+        """
+
+
+class SyntheticSet(nn.Module, ABC):
+    """The distilled samples: parameters that decode to a batch.
+
+    Attributes:
+        label_kind: What the targets are.
+        labels: Class of each stored sample, int64 ``(n,)``.
+    """
+
+    label_kind: LabelKind = "hard"
+    labels: Tensor
+
+    @abstractmethod
+    def decode(self, rows: Tensor | None = None) -> Batch:
+        """Return the samples, or those meant by `rows`, differentiably.
+
+        Joint context is kept: the nodes of a graph come with their graph. Decode once, then
+        ``take`` or ``of``.
+        """
+
+    @abstractmethod
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the parameters by role: ``values``, ``labels``, ``structure``."""
+
+    @abstractmethod
+    def stored(self) -> dict[str, Tensor]:
+        """Return every tensor that the artifact stores, in its storage type."""
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """Return what, beside the tensors of :meth:`stored`, rebuilds the set, as JSON values."""
+
+    def active(self, clock: Clock) -> set[str]:
+        """Return the roles stepped now; GCond alternates here."""
+        return set(self.groups())
+
+    def bake(self) -> SyntheticSet:
+        """Return the set that the artifact stores; a pairwise network becomes its adjacency."""
+        return self
+
+    def nbytes(self) -> int:
+        """Return the bytes of all stored tensors in their storage type."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.stored().values())
+
+    def epoch(self, size: int, gen: Generator | None = None) -> Iterator[Batch]:
+        """Yield the samples once in batches of at most `size`, in random order if `gen` is given."""
+        batch = self.decode()
+        n = len(batch)
+        order = torch.arange(n) if gen is None else torch.randperm(n, generator=gen)
+        for rows in order.split(size):
+            yield batch.take(rows.to(batch.labels.device))
+
+
+class Parameterization(Protocol):
+    """How the values of a tensor set are stored and decoded: an ``nn.Module`` over values only."""
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        """Return the values ``(m, *feature)`` and, for each, the stored sample it came from ``(m,)``."""
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return the tensors to store."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return what the optimizer of the role ``values`` steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSpec:
+    """What kind of synthetic set a task is asked for.
+
+    Attributes:
+        parameterization: Registered name of the parameterization of the values.
+        settings: The parameterization's settings.
+        label_kind: What the targets are.
+        dtype: Type that values are stored in: ``float32``, ``float16`` or ``bfloat16``.
+    """
+
+    parameterization: str = "plain"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    label_kind: LabelKind = "hard"
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+
+
+class Task(Protocol):
+    """Real data of one modality: train, validation and test data with class names.
+
+    Rows are indices into the training data. Batches come on the CPU, preprocessed as
+    models take them. Nothing that a task offers for distilling touches its test split.
+    """
+
+    @property
+    def modality(self) -> str:
+        """Name of the modality that made the task."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data, without any path."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the contents of train and validation and of the preprocessing, hexadecimal."""
+
+    @property
+    def test_fingerprint(self) -> str:
+        """Hash of the contents of the test split, hexadecimal."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; label i is ``classes[i]``."""
+
+    @property
+    def counts(self) -> Tensor:
+        """Training samples per class, int64 ``(C,)``."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of every training row, int64 ``(n,)``."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of a sample's axes, such as ``("channel", "height", "width")``."""
+
+    @property
+    def augment(self) -> Augment | None:
+        """The augmentation that suits the data, if any."""
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """Everything that turns raw data into batches, as JSON values; the artifact stores it."""
+
+    @property
+    def architecture(self) -> str:
+        """The architecture used where none is named."""
+
+    def size(self, split: Split) -> int:
+        """Return the number of samples of a split; 0 if the task has none."""
+
+    def draw(self, n: int, gen: Generator, labels: Sequence[int] | None = None) -> Batch:
+        """Return up to `n` random training samples of each label, without replacement.
+
+        With ``labels=None``: `n` samples uniform over the training data.
+        """
+
+    def epoch(self, split: Split, size: int, gen: Generator | None = None) -> Iterator[Batch]:
+        """Yield a split once in batches of at most `size`, in random order if `gen` is given."""
+
+    def gather(self, rows: Tensor) -> Batch:
+        """Return training rows as a self-contained batch; a graph returns the induced subgraph."""
+
+    def view(self, rows: Tensor) -> Batch:
+        """Return training rows in their context; a graph keeps its graph and narrows its index."""
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """Return preprocessed training rows as vectors, float32 ``(k, d)``, for selectors."""
+
+    def raw_bytes(self, rows: Tensor) -> int:
+        """Return the bytes of these training rows in their cheapest lossless form, labels included."""
+
+    def subset(self, rows: Tensor) -> Self:
+        """Return the task with fewer training rows: same context, classes and statistics."""
+
+    def partition(self, parts: Sequence[Tensor], gen: Generator) -> list[Self]:
+        """Return isolated tasks over disjoint training rows; `gen` allots what has no row."""
+
+    def build(self, arch: str, gen: Generator) -> nn.Module:
+        """Return a fresh model, such as ``"convnet,width=64"``, initialized from `gen`."""
+
+    def synthesize(self, init: Batch, spec: SetSpec, gen: Generator) -> SyntheticSet:
+        """Return a synthetic set that starts at `init`; refuses a specification that does not fit."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a loss or a source may know of the run beside its arguments."""
+
+    task: Task
+    seed: int
+    clock: Clock
+    device: torch.device = torch.device("cpu")
+
+    def gen(self, purpose: str, *path: int) -> Generator:
+        """Return the generator of `purpose` for the current subject; name the step in `path`."""
+        return derive(self.seed, purpose, *path, self.clock.subject)
+
+
+class Stateful(Protocol):
+    """Something explicit that a run carries from step to step and a checkpoint saves."""
+
+    def state_dict(self) -> State:
+        """Return the state as a tree of tensors and JSON values."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore a state returned by :meth:`state_dict`."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that real and synthetic data are shown to.
+
+    Attributes:
+        model: The model; its parameters are constants unless the loss differentiates them.
+        version: Changes whenever the model does. What was observed with one version, on one
+            draw of real data, is reused until the version changes.
+    """
+
+    model: nn.Module
+    version: int
+
+
+class Source(Protocol):
+    """Says which model a loss is evaluated on, and how that model changes between steps."""
+
+    def prepare(self, ctx: Context) -> None:
+        """Do long work that can be reused and resumed, such as training experts."""
+
+    def init(self, ctx: Context) -> Stateful:
+        """Return the state before the first step."""
+
+    def next(self, state: Any, ctx: Context, syn: SyntheticSet) -> Subject:
+        """Advance the model used last on the current set, then pick the one for this step."""
+
+
+@dataclass(frozen=True)
+class RealDraw:
+    """How much real data a loss wants to see at a time.
+
+    Attributes:
+        per_class: Samples of each class, at most; smaller classes give all they have.
+    """
+
+    per_class: int
+
+
+class Loss(Protocol):
+    """Compares what real data show a model with what the synthetic set shows it. Pure.
+
+    Attributes:
+        needs: Model methods beside ``forward`` that are called, such as ``{"embed"}``.
+        real: How much real data is wanted, or None.
+        claims: Properties that conformance tests check: ``zero_at_real`` (zero where the
+            synthetic batch equals the real one) and ``order_free`` (the order of the samples
+            of a class does not matter).
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Model methods beside ``forward`` that are called."""
+
+    @property
+    def real(self) -> RealDraw | None:
+        """How much real data is wanted, or None."""
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """Properties that conformance tests check."""
+
+    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> Any:
+        """Return what the real data show, without gradient: all that touches real data."""
+
+    def compare(
+        self,
+        subject: Subject,
+        stats: Any,
+        syn: Batch,
+        ctx: Context,
+        learned: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return the scalar loss; its gradient reaches the set and what is learned beside it."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss on the models of a source.
+
+    Attributes:
+        loss: What is compared.
+        source: On which models.
+        learned: Initial values of scalars learned beside the set, such as ``log_lr``; they
+            are stored and counted.
+        siamese: Whether real and synthetic data are augmented by the same draws, one per
+            class, before the loss sees them.
+    """
+
+    loss: Loss
+    source: Source
+    learned: Mapping[str, float] = field(default_factory=dict)
+    siamese: bool = True

@@ -1,0 +1,62 @@
+"""Independent pieces of work in processes of one thread each.
+
+One thread per process makes a figure independent of the number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from attar.errors import UsageError
+
+__all__ = ["default_workers", "in_processes"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def default_workers() -> int:
+    """Return the number of usable processors."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def _one(function: Callable[[T], R], index: int, item: T) -> tuple[int, R]:
+    import torch
+
+    from attar.allocator import keep_memory
+
+    keep_memory()
+    torch.set_num_threads(1)
+    return index, function(item)
+
+
+def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: int) -> Iterator[tuple[int, R]]:
+    """Yield the place and the result of each item, as they are finished.
+
+    Args:
+        function: Called with one item; a module's function, so that it can be sent.
+        items: The items.
+        workers: Number of processes.
+
+    Raises:
+        UsageError: If a worker process was killed, as happens when memory runs out.
+    """
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    calls: Iterable[Any] = (delayed(_one)(function, i, item) for i, item in enumerate(items))
+    workers = max(1, min(workers, len(items)))
+    try:
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            # One job per dispatch: jobs are minutes long, and the last ones should not queue up.
+            yield from Parallel(
+                n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
+            )(calls)
+    except TerminatedWorkerError as error:
+        raise UsageError(
+            "a worker process was killed, most often for lack of memory; lower --workers"
+        ) from error

@@ -1,0 +1,51 @@
+"""The plain parameterization: one stored sample is one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Generator, Tensor, nn
+
+from attar.settings import Settings as NoSettings
+
+__all__ = ["PLAIN", "Plain"]
+
+
+class Plain(nn.Module):
+    """Samples stored as they are.
+
+    Args:
+        values: Float32 ``(n, *feature)``.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(values.detach().clone())
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the values and their own indices."""
+        return self.values, torch.arange(len(self.values), device=self.values.device)
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return the values."""
+        return {"values": self.values}
+
+
+class PlainPlugin:
+    """Registers :class:`Plain`."""
+
+    api = 1
+    summary = "one stored sample is one sample"
+    Settings = NoSettings
+
+    def initialize(self, values: Tensor, settings: NoSettings, gen: Generator) -> Plain:
+        """Return the parameterization that starts at `values`, ``(n, *feature)``."""
+        return Plain(values)
+
+    def restore(self, settings: NoSettings, tensors: Mapping[str, Tensor]) -> Plain:
+        """Rebuild the parameterization from its stored values."""
+        return Plain(tensors["values"].to(torch.float32))
+
+
+PLAIN = PlainPlugin()

@@ -1,0 +1,144 @@
+"""The contracts of the five plugin groups: what an entry point must load.
+
+A plugin is any object with the attributes named here; none of these classes must be
+subclassed. ``attar.registry`` checks a plugin when it loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Generator, Tensor
+
+from attar.batch import Batch
+from attar.contracts import LabelKind, Objective, Parameterization, SyntheticSet, Task
+from attar.optim import OptimSpec
+from attar.settings import Settings
+
+__all__ = [
+    "DataInfo",
+    "LoadRequest",
+    "Method",
+    "MethodSettings",
+    "Modality",
+    "ParameterizationPlugin",
+    "Selector",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadRequest:
+    """Which data to load, and from where.
+
+    Attributes:
+        data: Name of a known data set, or the path of the user's own.
+        root: Folder that known data sets are looked for and downloaded in.
+        download: Whether a known data set may be downloaded.
+        options: The modality's own settings, an instance of its ``Options``.
+    """
+
+    data: str
+    root: Path
+    download: bool
+    options: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """What is known of data without having them: enough to show a batch to a person.
+
+    Attributes:
+        classes: Names of the classes.
+        axes: Names of a sample's axes.
+        preprocessing: As :attr:`attar.contracts.Task.preprocessing`.
+    """
+
+    classes: tuple[str, ...]
+    axes: tuple[str, ...]
+    preprocessing: Mapping[str, Any]
+
+
+class Modality(Protocol):
+    """Knows one kind of data (group ``attar.modalities``)."""
+
+    api: int
+    summary: str
+    Options: type[Settings]
+
+    def datasets(self) -> Mapping[str, str]:
+        """Return the names of the known data sets, each with a line about it."""
+
+    def load(self, request: LoadRequest) -> Task:
+        """Return the task."""
+
+    def restore(self, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SyntheticSet:
+        """Rebuild a set from :meth:`SyntheticSet.description` and :meth:`SyntheticSet.stored`."""
+
+    def render(self, batch: Batch, info: DataInfo) -> bytes:
+        """Return a picture of a batch with class names, as PNG."""
+
+
+class MethodSettings(Settings):
+    """Settings that every method has; a method adds its own by subclassing.
+
+    Attributes:
+        steps: Number of steps of the run.
+        subjects: Models per step, whose gradients are summed.
+        model: Architecture that is matched on, or "" for the task's default.
+        init: What the set starts at: ``real``, ``noise`` or the name of a selector.
+        parameterization: How values are stored.
+    """
+
+    steps: int = 1000
+    subjects: int = 1
+    model: str = ""
+    init: str = "real"
+    parameterization: str = "plain"
+
+
+class Method(Protocol):
+    """A named composition of loss and source with its defaults (group ``attar.objectives``)."""
+
+    api: int
+    summary: str
+    reference: str
+    Settings: type[MethodSettings]
+    label_kind: LabelKind
+
+    def build(self, settings: Any) -> Objective:
+        """Return the objective for settings of the class ``Settings``."""
+
+    def optimizers(self, settings: Any) -> Mapping[str, OptimSpec]:
+        """Return the optimizer of each role of the set, and of ``learned``."""
+
+
+class ParameterizationPlugin(Protocol):
+    """Makes and restores parameterizations (group ``attar.parameterizations``)."""
+
+    api: int
+    summary: str
+    Settings: type[Settings]
+
+    def initialize(self, values: Tensor, settings: Any, gen: Generator) -> Parameterization:
+        """Return a parameterization that starts as close to `values` as it can."""
+
+    def restore(self, settings: Any, tensors: Mapping[str, Tensor]) -> Parameterization:
+        """Rebuild a parameterization from what its ``stored`` returned."""
+
+
+class Selector(Protocol):
+    """Chooses real samples of one class (group ``attar.selectors``).
+
+    Attributes:
+        uses_features: Whether the choice depends on the feature space.
+    """
+
+    api: int
+    summary: str
+    uses_features: bool
+
+    def select(self, features: Tensor, n: int, gen: Generator) -> Tensor:
+        """Return ``min(n, m)`` distinct rows of `features`, float32 ``(m, d)``, best first."""

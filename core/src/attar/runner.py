@@ -1,0 +1,300 @@
+"""The loop that distills: one step of one objective after another, saved and resumed exactly."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from attar.architectures import capability
+from attar.batch import Batch
+from attar.checkpoint import finite
+from attar.contracts import Clock, Context, Objective, State, Stateful, Subject, SyntheticSet, Task
+from attar.cost import Cost, Meter
+from attar.errors import DivergenceError, InternalError, UsageError
+from attar.optim import OptimSpec
+from attar.rng import derive, scoped
+
+__all__ = ["Observation", "Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What a callback is told after a step.
+
+    Attributes:
+        step: Steps done, from 1.
+        steps: Steps of the whole run.
+        loss: Loss of the step, summed over its models.
+        cost: Cost so far.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    cost: Cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; none of it changes what is distilled, but device and precision.
+
+    Attributes:
+        device: Where models and the set live; draws are made on the CPU everywhere.
+        bf16: Whether forward passes run in bfloat16.
+        callbacks: Called after each step.
+        save: Called with the steps done, the state and the cost so far.
+        save_every: Steps between calls of `save`.
+        stop: Asked after each step; True saves and ends the run early.
+    """
+
+    device: torch.device = torch.device("cpu")
+    bf16: bool = False
+    callbacks: Sequence[Callable[[StepRecord], None]] = ()
+    save: Callable[[int, State, Cost], None] | None = None
+    save_every: int = 100
+    stop: Callable[[], bool] = field(default=lambda: False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        syn: The distilled set.
+        learned: Values of the scalars learned beside it.
+        loss: Loss of the last step.
+        cost: What it cost, interrupted parts included.
+    """
+
+    syn: SyntheticSet
+    learned: Mapping[str, float]
+    loss: float
+    cost: Cost
+
+
+class Stopped(Exception):
+    """The run was stopped on request after saving.
+
+    Attributes:
+        step: Steps done.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped after {step} steps")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the real data showed one version of one subject, and the augmentation they had."""
+
+    version: int
+    stats: Any
+    draws: Any
+
+
+@contextmanager
+def frozen_buffers(model: nn.Module) -> Iterator[None]:
+    """Leave the buffers of a model, such as running statistics, as they were."""
+    saved = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in saved:
+                buffer.copy_(value)
+
+
+class _Engine:
+    """The parts of a run that change from step to step."""
+
+    def __init__(
+        self,
+        task: Task,
+        objective: Objective,
+        syn: SyntheticSet,
+        optim: Mapping[str, OptimSpec],
+        seed: int,
+        steps: int,
+        options: RunOptions,
+    ) -> None:
+        self.task, self.objective, self.options, self.seed = task, objective, options, seed
+        self.syn = syn.to(options.device)
+        self.learned = {
+            name: nn.Parameter(torch.tensor(float(value), device=options.device))
+            for name, value in objective.learned.items()
+        }
+        roles = dict(self.syn.groups())
+        if self.learned:
+            roles["learned"] = list(self.learned.values())
+        missing = roles.keys() - optim.keys()
+        if missing:
+            raise UsageError(
+                f"no optimizer is given for {', '.join(sorted(missing))}; add one to the settings"
+            )
+        self.optimizers = {role: optim[role].build(roles[role]) for role in sorted(roles)}
+        self.context = Context(task=task, seed=seed, clock=Clock(0, steps), device=options.device)
+        objective.source.prepare(self.context)
+        self.source: Stateful = objective.source.init(self.context)
+        self.seen: dict[int, Observation] = {}
+        with torch.no_grad():
+            self.labels = sorted(set(self.syn.decode().labels.tolist()))
+
+    def state_dict(self) -> State:
+        return {
+            "syn": dict(self.syn.state_dict()),
+            "optimizers": {role: each.state_dict() for role, each in self.optimizers.items()},
+            "source": self.source.state_dict(),
+            "learned": {name: each.detach() for name, each in self.learned.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        self.syn.load_state_dict(state["syn"])
+        for role, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][role])
+        self.source.load_state_dict(state["source"])
+        with torch.no_grad():
+            for name, parameter in self.learned.items():
+                parameter.copy_(state["learned"][name])
+
+    def step(self, clock: Clock, subjects: int) -> float:
+        """Take one step and return its loss."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for k in range(subjects):
+            total += self._subject(replace(self.context, clock=replace(clock, subject=k)))
+        active = self.syn.active(clock) | {"learned"}
+        if not math.isfinite(total):
+            return total
+        for role, optimizer in self.optimizers.items():
+            if role in active:
+                optimizer.step()
+        return total
+
+    def _subject(self, ctx: Context) -> float:
+        subject = self.objective.source.next(self.source, ctx, self.syn)
+        precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=self.options.bf16)
+        with scoped(ctx.gen("global", ctx.clock.step)), frozen_buffers(subject.model), precision:
+            seen = self._observed(subject, ctx)
+            batch = self._augmented(self.syn.decode(), seen.draws)
+            loss = self.objective.loss.compare(subject, seen.stats, batch, ctx, self.learned)
+        if loss.ndim != 0:
+            raise InternalError(f"a loss must be a scalar, but has shape {tuple(loss.shape)}")
+        loss.backward()
+        return float(loss.detach())
+
+    def _augmented(self, batch: Batch, draws: Any) -> Batch:
+        if draws is None or self.task.augment is None:
+            return batch
+        return self.task.augment.apply(batch, draws, batch.labels)
+
+    def _observed(self, subject: Subject, ctx: Context) -> Observation:
+        """Return what real data show this version of the subject, looking only once."""
+        known = self.seen.get(ctx.clock.subject)
+        if known is not None and known.version == subject.version:
+            return known
+        draws = None
+        if self.objective.siamese and self.task.augment is not None:
+            draws = self.task.augment.draw(len(self.task.classes), ctx.gen("augment", subject.version))
+        wanted = self.objective.loss.real
+        real = None
+        if wanted is not None:
+            gen = ctx.gen("real", subject.version)
+            real = self.task.draw(wanted.per_class, gen, self.labels).to(ctx.device)
+            real = self._augmented(real, draws)
+        stats = self.objective.loss.observe(subject, real, ctx)
+        found = Observation(version=subject.version, stats=stats, draws=draws)
+        self.seen[ctx.clock.subject] = found
+        return found
+
+
+def check(task: Task, objective: Objective, model: str, seed: int) -> None:
+    """Refuse a model that lacks what the loss needs, before any work.
+
+    Raises:
+        UsageError: Naming the missing method.
+    """
+    built = task.build(model, derive(seed, "check"))
+    for need in sorted(objective.loss.needs):
+        capability(built, need)
+
+
+def run(
+    task: Task,
+    objective: Objective,
+    syn: SyntheticSet,
+    *,
+    steps: int,
+    optim: Mapping[str, OptimSpec],
+    seed: int,
+    subjects: int = 1,
+    resume: tuple[int, State, Cost] | None = None,
+    options: RunOptions | None = None,
+) -> Outcome:
+    """Distill a task into a synthetic set.
+
+    Args:
+        task: The real data; its test split is never touched.
+        objective: What is matched, on which models.
+        syn: The set at its start; it is changed in place.
+        steps: Number of steps.
+        optim: Optimizer of each role of the set, and of ``learned``.
+        seed: Seed that every draw is derived from.
+        subjects: Models per step, whose gradients are summed.
+        resume: Steps done, state and cost of an interrupted run.
+        options: How the run is carried out.
+
+    Returns:
+        The set with its cost. A resumed run ends bit for bit where the uninterrupted one
+        does, given the same machine type and number of threads.
+
+    Raises:
+        DivergenceError: If the loss or the set stops being finite; the last state saved is good.
+        Stopped: If `options.stop` asked for it; the state has been saved.
+        UsageError: If settings do not fit together.
+    """
+    options = options or RunOptions()
+    engine = _Engine(task, objective, syn, optim, seed, steps, options)
+    done, loss, meter = 0, math.nan, Meter()
+    if resume is not None:
+        done, state, cost = resume
+        engine.load_state_dict(state)
+        meter = Meter(cost)
+    saved = done
+    for step in range(done, steps):
+        loss = engine.step(Clock(step, steps), subjects)
+        done = step + 1
+        if not math.isfinite(loss):
+            raise DivergenceError(_diverged(done, saved, optim))
+        for callback in options.callbacks:
+            callback(StepRecord(step=done, steps=steps, loss=loss, cost=meter.read()))
+        stopping = done < steps and options.stop()
+        if done % options.save_every == 0 or done == steps or stopping:
+            state = engine.state_dict()
+            if not finite(state["syn"]):
+                raise DivergenceError(_diverged(done, saved, optim))
+            if options.save is not None:
+                options.save(done, state, meter.read())
+                saved = done
+        if stopping:
+            raise Stopped(done)
+    learned = {name: float(each.detach()) for name, each in engine.learned.items()}
+    return Outcome(syn=engine.syn, learned=learned, loss=loss, cost=meter.read())
+
+
+def _diverged(step: int, saved: int, optim: Mapping[str, OptimSpec]) -> str:
+    rates = ", ".join(f"{role} {spec.lr:g}" for role, spec in sorted(optim.items()))
+    return (
+        f"the run stopped being finite at step {step} (last good checkpoint: step {saved}); "
+        f"lower the step size objective.lr (now: {rates})"
+    )

@@ -1,0 +1,371 @@
+"""A run on disk: recipe, log, checkpoints, and in the end the artifact."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from attar.artifact import Artifact, Environment, MethodRecord, load, make_artifact
+from attar.checkpoint import Checkpoint, Checkpoints
+from attar.contracts import SetSpec, State, SyntheticSet, Task
+from attar.cost import Cost, Meter
+from attar.errors import InternalError, UsageError
+from attar.files import check_free, disk_errors, write_file
+from attar.progress import Advance, progress, silent
+from attar.recipe import Recipe, Resolved, read_recipe
+from attar.registry import Registry
+from attar.rng import derive
+from attar.runner import RunOptions, StepRecord, check, run
+from attar.selectors import feature_model, select
+from attar.sizing import allocate, initial_batch
+
+__all__ = ["RunSettings", "distill_recipe", "interruptible"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How a recipe is carried out; none of it is part of the recipe.
+
+    Attributes:
+        out: Folder of the run, or None to keep everything in memory.
+        force: Replace a run that stands there, once the new one is complete.
+        resume: Continue an interrupted run.
+        allow_inexact: Resume although versions, device or threads differ.
+        device: Where models live.
+        callbacks: Called after each step.
+        show: Whether progress is shown on standard error.
+        stop: Asked after each step; True saves and ends the run.
+    """
+
+    out: Path | None = None
+    force: bool = False
+    resume: bool = False
+    allow_inexact: bool = False
+    device: torch.device = torch.device("cpu")
+    callbacks: Sequence[Callable[[StepRecord], None]] = ()
+    show: bool = False
+    stop: Callable[[], bool] = field(default=lambda: False)
+
+    def check(self) -> None:
+        """Refuse an output folder that cannot be used, before any work.
+
+        Raises:
+            UsageError: If it is occupied and neither continued nor replaced.
+        """
+        if self.out is not None and not self.resume:
+            check_free(self.out, self.force)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C or a request to end has come.
+
+    The first one lets the current step finish and save; a second Ctrl-C ends at once.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    before = {kind: signal.signal(kind, note) for kind in kinds}
+    try:
+        yield asked.is_set
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+class _Folder:
+    """The run's folder: the place itself, or one beside it that replaces it at the end."""
+
+    def __init__(self, resolved: Resolved, settings: RunSettings, environment: Environment) -> None:
+        if settings.out is None:
+            raise InternalError("a run without a folder was asked for its files")
+        self.target = settings.out
+        self.beside = self.target.with_name(f".{self.target.name}.forced")
+        self.recipe, self.environment = resolved.recipe, environment
+        replacing = settings.force and self.target.exists() and any(self.target.iterdir())
+        self.path = self.beside if replacing else self.target
+        self.checkpoints = Checkpoints(self.path / "checkpoint")
+        self.log = self.path / "log.jsonl"
+
+    def begin(self, settings: RunSettings) -> Checkpoint | None:
+        """Prepare the folder and return the checkpoint to continue from."""
+        if settings.resume:
+            return self._continue(settings)
+        if self.path == self.beside:
+            shutil.rmtree(self.beside, ignore_errors=True)
+        else:
+            check_free(self.target, force=False)
+        write_file(self.path / "recipe.toml", self.recipe.to_toml().encode())
+        return None
+
+    def _continue(self, settings: RunSettings) -> Checkpoint | None:
+        if not (self.path / "recipe.toml").is_file():
+            raise UsageError(f"there is no run to resume in {str(self.target)!r}; start it without --resume")
+        theirs = read_recipe(self.path / "recipe.toml")
+        difference = theirs.difference(self.recipe)
+        if difference:
+            raise UsageError(
+                f"the run in {str(self.target)!r} was started with another recipe: {difference}; "
+                f"give the same settings, or choose another --out"
+            )
+        found = self.checkpoints.newest()
+        if found is None:
+            return None
+        if found.meta.get("recipe") != self.recipe.digest():
+            raise UsageError(
+                f"the checkpoint in {str(self.target)!r} belongs to another recipe; start again with --force"
+            )
+        now, then = self.environment.model_dump(), found.meta.get("environment", {})
+        odd = [key for key in now if now[key] != then.get(key)]
+        if odd and not settings.allow_inexact:
+            raise UsageError(
+                f"the run was made with {odd[0]} {then.get(odd[0])!r}, now it is {now[odd[0]]!r}, so the "
+                f"result would differ in its last bits; restore that, or allow it with --allow-inexact"
+            )
+        self._cut_log(found.step)
+        return found
+
+    def _cut_log(self, step: int) -> None:
+        """Drop what was logged after the checkpoint, and a line that was cut short."""
+        if not self.log.is_file():
+            return
+        kept = []
+        for line in self.log.read_text("utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue
+        write_file(self.log, "".join(f"{line}\n" for line in kept).encode())
+
+    def save(self, step: int, state: State, cost: Cost) -> None:
+        """Write a checkpoint."""
+        meta = {
+            "recipe": self.recipe.digest(),
+            "environment": self.environment.model_dump(),
+            "cost": cost.model_dump(),
+        }
+        self.checkpoints.save(Checkpoint(step=step, state=state, meta=meta))
+
+    def note(self, record: StepRecord) -> None:
+        """Append a line to the log."""
+        line = {"step": record.step, "loss": record.loss, **record.cost.model_dump()}
+        with disk_errors(self.log), open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def finish(self, artifact: Artifact) -> None:
+        """Write the artifact and, where a run is replaced, take its place."""
+        artifact.save(self.path / "artifact", force=True)
+        if self.path != self.beside:
+            return
+        with disk_errors(self.target):
+            old = self.target.with_name(f".{self.target.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(self.target, old)
+            os.replace(self.beside, self.target)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _spec(resolved: Resolved) -> SetSpec:
+    settings = resolved.settings
+    return SetSpec(
+        parameterization="plain" if settings is None else settings.parameterization,
+        settings=resolved.recipe.parameterization,
+        label_kind="hard" if resolved.method is None else resolved.method.label_kind,
+        dtype=resolved.recipe.run.dtype,
+    )
+
+
+def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[SyntheticSet, list[int]]:
+    """Return the set that a recipe starts at, and its samples per class.
+
+    Raises:
+        UsageError: If the size cannot be had from the data.
+    """
+    recipe = resolved.recipe
+    spec, seed = _spec(resolved), recipe.run.seed
+
+    def sample_bytes() -> int:
+        one = task.synthesize(task.draw(1, derive(seed, "size")), spec, derive(seed, "size"))
+        return one.nbytes()
+
+    per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
+    kind = "real" if resolved.settings is None else resolved.settings.init
+    init = initial_batch(task, kind, per_class, seed, registry)
+    return task.synthesize(init, spec, derive(seed, "synthesize")), per_class
+
+
+def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, registry: Registry) -> Artifact:
+    """Carry out a resolved recipe.
+
+    Args:
+        task: The real data that the recipe names.
+        resolved: The recipe.
+        settings: How it is carried out.
+        registry: The plugins known.
+
+    Returns:
+        The artifact, written to ``out/artifact`` where an output folder is given.
+
+    Raises:
+        UsageError: If something does not fit.
+        Stopped: If the run was stopped; it can be resumed.
+    """
+    recipe = resolved.recipe
+    _warn_other_data(task, recipe)
+    data = recipe.data.model_copy(update={"fingerprint": task.fingerprint})
+    recipe = recipe.model_copy(update={"data": data})
+    resolved = _with_recipe(resolved, recipe)
+    environment = Environment.current(str(settings.device), recipe.run.precision)
+    folder = _Folder(resolved, settings, environment) if settings.out is not None else None
+    if folder is not None and settings.resume and (folder.path / "artifact").is_dir():
+        logger.info("the run is complete already")
+        return load(folder.path, registry=registry)
+    if resolved.selector is not None:
+        artifact = _selected(task, resolved, environment, registry)
+        if folder is not None:
+            folder.begin(settings)
+    else:
+        artifact = _distilled(task, resolved, settings, environment, folder, registry)
+    if folder is not None:
+        folder.finish(artifact)
+    return artifact
+
+
+def _with_recipe(resolved: Resolved, recipe: Recipe) -> Resolved:
+    from dataclasses import replace
+
+    return replace(resolved, recipe=recipe)
+
+
+def _warn_other_data(task: Task, recipe: Recipe) -> None:
+    known = recipe.data.fingerprint
+    if known and known != task.fingerprint:
+        logger.warning(
+            "the data %r are not those of the recipe: their fingerprint is %s, not %s",
+            task.name,
+            task.fingerprint,
+            known,
+        )
+
+
+def _selected(task: Task, resolved: Resolved, environment: Environment, registry: Registry) -> Artifact:
+    recipe, meter = resolved.recipe, Meter()
+    space = str(recipe.objective.get("space", "input"))
+    model = feature_model(task, space, str(recipe.objective.get("model", "")), recipe.run.seed)
+    _, per_class = start(task, resolved, registry)
+    chosen = select(task, resolved.selector, per_class, model, recipe.run.seed, recipe.method)
+    syn = task.synthesize(task.gather(chosen.rows), _spec(resolved), derive(recipe.run.seed, "synthesize"))
+    record = MethodRecord(
+        name=recipe.method,
+        reference=resolved.selector.summary,
+        settings=dict(recipe.objective),
+        feature_space=space if resolved.selector.uses_features else None,
+        rows=tuple(chosen.rows.tolist()),
+    )
+    return make_artifact(
+        task,
+        resolved.modality,
+        syn,
+        kind="selected",
+        method=record,
+        seed=recipe.run.seed,
+        cost=meter.read(),
+        environment=environment,
+        options=recipe.data.options,
+        recipe=recipe.to_toml(),
+    )
+
+
+def _distilled(
+    task: Task,
+    resolved: Resolved,
+    settings: RunSettings,
+    environment: Environment,
+    folder: _Folder | None,
+    registry: Registry,
+) -> Artifact:
+    recipe, method, chosen = resolved.recipe, resolved.method, resolved.settings
+    if method is None or chosen is None:
+        raise InternalError("a recipe without a method was distilled")
+    objective = method.build(chosen)
+    check(task, objective, chosen.model, recipe.run.seed)
+    syn, _ = start(task, resolved, registry)
+    found = folder.begin(settings) if folder is not None else None
+    resume = None if found is None else (found.step, found.state, Cost(**found.meta["cost"]))
+    every = max(1, chosen.steps // 200)
+
+    def log(record: StepRecord) -> None:
+        if folder is not None and (record.step % every == 0 or record.step == record.steps):
+            folder.note(record)
+
+    shown = progress if settings.show else silent
+    doing = f"distilling {task.name} with {recipe.method}"
+    with shown(chosen.steps, doing) as advance:
+        outcome = run(
+            task,
+            objective,
+            syn,
+            steps=chosen.steps,
+            optim=method.optimizers(chosen),
+            seed=recipe.run.seed,
+            subjects=chosen.subjects,
+            resume=resume,
+            options=RunOptions(
+                device=settings.device,
+                bf16=recipe.run.precision == "bf16",
+                callbacks=(*settings.callbacks, log, _teller(advance)),
+                save=None if folder is None else folder.save,
+                save_every=recipe.run.checkpoint_every,
+                stop=settings.stop,
+            ),
+        )
+    record = MethodRecord(
+        name=recipe.method,
+        reference=method.reference,
+        settings=dict(recipe.objective),
+        model=chosen.model or task.architecture,
+        steps=chosen.steps,
+        learned=dict(outcome.learned),
+    )
+    return make_artifact(
+        task,
+        resolved.modality,
+        outcome.syn,
+        kind="distilled",
+        method=record,
+        seed=recipe.run.seed,
+        cost=outcome.cost,
+        environment=environment,
+        options=recipe.data.options,
+        recipe=recipe.to_toml(),
+    )
+
+
+def _teller(advance: Advance) -> Callable[[StepRecord], None]:
+    def tell(record: StepRecord) -> None:
+        rate = record.step / max(record.cost.wall, 1e-9)
+        advance(record.step, f"loss {record.loss:.4g}, {rate:.1f} steps/s")
+
+    return tell

@@ -1,0 +1,18 @@
+"""Coresets: the baselines of every report, and initializers of distilled sets."""
+
+from attar.selectors.rules import HERDING, K_CENTER, K_MEANS, RANDOM
+from attar.selectors.spaces import FEATURE_SPACES, FeatureSpace, class_features, feature_model
+from attar.selectors.use import Selection, select
+
+__all__ = [
+    "FEATURE_SPACES",
+    "HERDING",
+    "K_CENTER",
+    "K_MEANS",
+    "RANDOM",
+    "FeatureSpace",
+    "Selection",
+    "class_features",
+    "feature_model",
+    "select",
+]

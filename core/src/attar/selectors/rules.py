@@ -1,0 +1,104 @@
+"""The selection rules: which samples of a class stand for it, given their features.
+
+Each is a pure function of features ``(m, d)`` of one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+__all__ = ["HERDING", "K_CENTER", "K_MEANS", "RANDOM", "Rule", "herding", "k_center", "k_means", "uniform"]
+
+
+def uniform(features: Tensor, n: int, gen: Generator) -> Tensor:
+    """Return `n` random distinct rows."""
+    return torch.randperm(len(features), generator=gen)[:n]
+
+
+def herding(features: Tensor, n: int, gen: Generator) -> Tensor:
+    """Return rows whose running mean stays as close as it can to the mean of all.
+
+    References:
+        Welling, "Herding dynamical weights to learn", ICML 2009; Rebuffi et al., "iCaRL",
+        CVPR 2017, algorithm 4.
+    """
+    mean = features.mean(0)
+    chosen: list[int] = []
+    total = torch.zeros_like(mean)
+    free = torch.ones(len(features), dtype=torch.bool)
+    for k in range(1, min(n, len(features)) + 1):
+        distance = (mean - (total + features) / k).norm(dim=1)
+        row = int(torch.where(free, distance, torch.inf).argmin())
+        chosen.append(row)
+        free[row] = False
+        total = total + features[row]
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+def k_center(features: Tensor, n: int, gen: Generator) -> Tensor:
+    """Return rows by greedy farthest-first traversal, from the row nearest to the mean.
+
+    References:
+        Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985;
+        Sener and Savarese, "Active Learning for CNNs: A Core-Set Approach", ICLR 2018.
+    """
+    chosen = [int((features - features.mean(0)).norm(dim=1).argmin())]
+    nearest = (features - features[chosen[0]]).norm(dim=1)
+    nearest[chosen[0]] = -1.0
+    while len(chosen) < min(n, len(features)):
+        row = int(nearest.argmax())
+        chosen.append(row)
+        nearest = torch.minimum(nearest, (features - features[row]).norm(dim=1))
+        nearest[chosen] = -1.0
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+def k_means(features: Tensor, n: int, gen: Generator) -> Tensor:
+    """Return the rows nearest to the centers of `n` clusters, the largest cluster first."""
+    from sklearn.cluster import KMeans
+
+    n = min(n, len(features))
+    if n == len(features):
+        return torch.arange(n)
+    seed = int(torch.randint(2**31 - 1, (1,), generator=gen))
+    fitted = KMeans(n_clusters=n, n_init=3, random_state=seed).fit(features.numpy())
+    centers = torch.from_numpy(fitted.cluster_centers_).to(features)
+    sizes = torch.bincount(torch.from_numpy(fitted.labels_).to(torch.int64), minlength=n)
+    free = torch.ones(len(features), dtype=torch.bool)
+    chosen = []
+    for cluster in sizes.argsort(descending=True, stable=True).tolist():
+        distance = (features - centers[cluster]).norm(dim=1)
+        row = int(torch.where(free, distance, torch.inf).argmin())
+        free[row] = False
+        chosen.append(row)
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Registers a selection rule.
+
+    Attributes:
+        function: Called with features ``(m, d)``, the number of rows and a generator.
+        summary: One line about it.
+        uses_features: Whether the choice depends on the feature space.
+    """
+
+    function: Callable[[Tensor, int, Generator], Tensor]
+    summary: str
+    uses_features: bool = True
+    api: int = 1
+
+    def select(self, features: Tensor, n: int, gen: Generator) -> Tensor:
+        """Return ``min(n, m)`` distinct rows, int64."""
+        return self.function(features, n, gen)
+
+
+RANDOM = Rule(uniform, "random samples of each class", uses_features=False)
+HERDING = Rule(herding, "samples whose running mean follows the class mean")
+K_CENTER = Rule(k_center, "samples that leave no other far away (farthest-first)")
+K_MEANS = Rule(k_means, "samples nearest to the centers of k-means clusters")

@@ -1,0 +1,52 @@
+"""Feature spaces that selectors work in; a coreset's space changes it, so it is always stated."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+
+from attar.contracts import Task
+from attar.errors import UsageError
+from attar.objectives.distribution import embed
+from attar.protocols import FEATURE_TRAINING
+from attar.rng import derive
+from attar.settings import unknown
+from attar.training import TrainEpochs, fit
+
+__all__ = ["FEATURE_SPACES", "FeatureSpace", "class_features", "feature_model"]
+
+FeatureSpace: TypeAlias = Literal["input", "random", "trained"]
+"""Preprocessed inputs; embeddings by a random network; embeddings by one trained on real data."""
+FEATURE_SPACES: tuple[FeatureSpace, ...] = get_args(FeatureSpace)
+
+
+def feature_model(task: Task, space: str, arch: str, seed: int) -> nn.Module | None:
+    """Return the network of a feature space, or None where inputs are the features.
+
+    The trained network sees the training split for a fixed number of steps; no choice is made.
+
+    Raises:
+        UsageError: If the feature space is unknown.
+    """
+    if space not in FEATURE_SPACES:
+        raise UsageError(unknown("feature space", space, FEATURE_SPACES))
+    if space == "input":
+        return None
+    model = task.build(arch, derive(seed, "features", space))
+    if space == "trained":
+        fit(model, TrainEpochs(task), FEATURE_TRAINING, derive(seed, "features", "fit"), task.augment)
+    return model.eval().requires_grad_(False)
+
+
+def class_features(task: Task, model: nn.Module | None, rows: Tensor) -> Tensor:
+    """Return features of training rows, float32 ``(m, d)``, read in pieces."""
+    pieces = []
+    for part in rows.split(512):
+        if model is None:
+            pieces.append(task.vectors(part))
+        else:
+            with torch.no_grad():
+                pieces.append(embed(model, task.view(part), 512))
+    return torch.cat(pieces).to(torch.float32)

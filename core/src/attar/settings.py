@@ -1,0 +1,77 @@
+"""Typed settings: frozen, complete, and clear about what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from attar.errors import UsageError
+
+__all__ = ["Record", "Settings", "parse", "unknown"]
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown keys: what results and manifests are made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Settings(Record):
+    """Settings of a plugin or a command; every key has a type and a default."""
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def unknown(thing: str, name: str, choices: Iterable[str]) -> str:
+    """Return the sentence that refuses an unknown name and lists the choices."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    listed = ", ".join(known) if known else "none are installed"
+    return f"unknown {thing} {name!r}: {meant}choose from {listed}"
+
+
+def parse(model: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Validate `values` as `model`.
+
+    Args:
+        model: The settings class.
+        values: The values as a user wrote them; strings are converted.
+        where: What the settings belong to, for the error, such as ``objective``.
+
+    Raises:
+        UsageError: Naming the first key that is wrong and what it may be.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise UsageError(_sentence(model, error, where)) from error
+
+
+def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join([where, *path] if where else path)
+    if first["type"] == "extra_forbidden":
+        return unknown("setting", key, [f"{where}.{name}" if where else name for name in _keys(model, path)])
+    if first["type"] == "missing":
+        return f"the setting {key!r} is missing; add it"
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    return f"{key} = {first['input']!r} does not fit: {reason}"
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys allowed where the last part of `path` stands."""
+    prefix = ""
+    for part in path[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+        prefix += f"{part}."
+    return [prefix + name for name in model.model_fields]

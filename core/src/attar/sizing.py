@@ -1,0 +1,139 @@
+"""How many samples each class gets, and what they start at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from attar.batch import Batch, map_values
+from attar.contracts import Task
+from attar.errors import UsageError
+from attar.recipe import SizeRecipe
+from attar.registry import Registry
+from attar.rng import derive
+from attar.selectors.use import select
+
+__all__ = ["allocate", "initial_batch"]
+
+# Standard deviation, in units of preprocessed data, of what tells repeated samples apart.
+_JITTER = 0.05
+
+
+def _proportional(counts: Tensor, total: int) -> list[int]:
+    """Share `total` by largest remainder, with at least one for each class that has samples."""
+    present = counts > 0
+    rest = total - int(present.sum())
+    exact = counts.to(torch.float64) / counts.sum() * rest
+    share = exact.floor().to(torch.int64)
+    order = (exact - share).argsort(descending=True, stable=True)
+    share[order[: rest - int(share.sum())]] += 1
+    return (share + present.to(torch.int64)).tolist()
+
+
+def _balanced(counts: Tensor, total: int) -> list[int]:
+    present = (counts > 0).nonzero()[:, 0]
+    each, more = divmod(total, len(present))
+    share = torch.zeros_like(counts)
+    share[present] = each
+    share[present[:more]] += 1
+    return share.tolist()
+
+
+def allocate(
+    size: SizeRecipe,
+    counts: Tensor,
+    sample_bytes: Callable[[], int],
+    *,
+    names: Sequence[str],
+    everything: int | None = None,
+) -> list[int]:
+    """Return the number of stored samples of each class.
+
+    Args:
+        size: What was asked for.
+        counts: Training samples per class, int64 ``(C,)``.
+        sample_bytes: Returns the stored bytes of one sample; called for byte budgets only.
+        names: Names of the classes, for errors.
+        everything: What a ratio refers to; by default the training samples.
+
+    Raises:
+        UsageError: If the classes cannot give what is asked for.
+    """
+    present = int((counts > 0).sum())
+    if size.ipc is not None:
+        wanted = [size.ipc if n else 0 for n in counts.tolist()]
+    else:
+        if size.total is not None:
+            total = size.total
+        elif size.ratio is not None:
+            total = round(size.ratio * (everything or int(counts.sum())))
+        else:
+            total = (size.bytes or 0) // sample_bytes()
+        if total < present:
+            raise UsageError(
+                f"a set of {total} samples cannot hold one of each of the {present} classes; make it larger"
+            )
+        share = _proportional if size.balance == "proportional" else _balanced
+        wanted = share(counts, total)
+    for label, (want, have) in enumerate(zip(wanted, counts.tolist(), strict=True)):
+        if want <= have:
+            continue
+        if size.policy == "error":
+            raise UsageError(
+                f"{want} samples of class {names[label]!r} are asked for, but it has {have} for training; "
+                f"ask for fewer, or choose --ipc-policy cap or repeat"
+            )
+        if size.policy == "cap":
+            wanted[label] = have
+    return wanted
+
+
+def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, registry: Registry) -> Batch:
+    """Return what a synthetic set starts at, class by class.
+
+    A class with fewer samples than are asked for repeats them with a little noise.
+
+    Args:
+        task: The real data.
+        kind: ``real`` for random samples, ``noise`` for standard normal values, or the name
+            of a selector, which works on preprocessed inputs.
+        per_class: Samples of each class.
+        seed: The run's seed.
+        registry: Where selectors are looked up.
+
+    Raises:
+        UsageError: If `kind` is unknown.
+    """
+    if kind in ("real", "noise"):
+        pieces = [
+            task.draw(n, derive(seed, "init", label), [label]) for label, n in enumerate(per_class) if n
+        ]
+    else:
+        selector = registry.get("selectors", kind)
+        rows = select(task, selector, per_class, None, seed, kind).rows
+        owners = task.labels[rows]
+        pieces = [task.gather(rows[owners == label]) for label, n in enumerate(per_class) if n]
+    wanted = [n for n in per_class if n]
+    batch = Batch.cat([_repeat(piece, n, seed) for piece, n in zip(pieces, wanted, strict=True)])
+    return _noise(batch, seed) if kind == "noise" else batch
+
+
+def _normal(like: Tensor, gen: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=gen).to(like)
+
+
+def _noise(batch: Batch, seed: int) -> Batch:
+    gen = derive(seed, "init", "noise")
+    return batch.with_inputs(map_values(lambda part: _normal(part, gen), batch.inputs))
+
+
+def _repeat(piece: Batch, n: int, seed: int) -> Batch:
+    missing = n - len(piece)
+    if missing <= 0:
+        return piece
+    extra = piece.take(torch.arange(missing) % len(piece))
+    gen = derive(seed, "init", "repeat", int(piece.labels[0]))
+    jittered = map_values(lambda part: part + _JITTER * _normal(part, gen), extra.inputs)
+    return Batch.cat([piece, extra.with_inputs(jittered)])

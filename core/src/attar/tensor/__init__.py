@@ -1,0 +1,24 @@
+"""Tensor data of any shape ``(n, *feature)``: what image, audio, text and tabular modalities share."""
+
+from attar.tensor.augment import Gain, Noise, Operation, Shift, TensorAugment
+from attar.tensor.items import ArrayItems, Items, ItemsView
+from attar.tensor.modality import TensorModality
+from attar.tensor.preprocess import Standardize
+from attar.tensor.synthetic import TensorSet
+from attar.tensor.task import Architecture, TensorTask
+
+__all__ = [
+    "Architecture",
+    "ArrayItems",
+    "Gain",
+    "Items",
+    "ItemsView",
+    "Noise",
+    "Operation",
+    "Shift",
+    "Standardize",
+    "TensorAugment",
+    "TensorModality",
+    "TensorSet",
+    "TensorTask",
+]

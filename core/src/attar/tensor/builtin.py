@@ -1,0 +1,158 @@
+"""The modality ``tensor``: data sets that ship with scikit-learn, and the user's own arrays."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attar.architectures import Architecture
+from attar.errors import UsageError
+from attar.nets import MLP, ConvNet, Linear
+from attar.plugins import LoadRequest
+from attar.settings import unknown
+from attar.tensor.items import ArrayItems, Items
+from attar.tensor.modality import SplitOptions, TensorModality, holdout
+from attar.tensor.preprocess import Standardize
+from attar.tensor.task import TensorTask
+
+__all__ = ["TENSOR", "digits_arrays", "tensor_task"]
+
+_SKLEARN = {
+    "digits": "1,797 handwritten digits of 8 × 8 pixels (scikit-learn)",
+    "wine": "178 wines with 13 measurements, 3 classes (scikit-learn)",
+    "breast-cancer": "569 tumors with 30 measurements, 2 classes (scikit-learn)",
+    "iris": "150 flowers with 4 measurements, 3 classes (scikit-learn)",
+}
+ARCHITECTURES: Mapping[str, Architecture] = {"convnet": ConvNet, "mlp": MLP, "linear": Linear}
+
+
+def _sklearn(name: str) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
+    from sklearn import datasets
+
+    loaders = {
+        "digits": datasets.load_digits,
+        "wine": datasets.load_wine,
+        "breast-cancer": datasets.load_breast_cancer,
+        "iris": datasets.load_iris,
+    }
+    bunch = cast(Callable[[], Any], loaders[name])()
+    return bunch.data, bunch.target, tuple(str(title) for title in bunch.target_names)
+
+
+def digits_arrays() -> tuple[NDArray[np.uint8], NDArray[Any], tuple[str, ...]]:
+    """Return scikit-learn's digits as uint8 ``(1797, 1, 8, 8)`` in 0–16, labels and class names."""
+    values, labels, classes = _sklearn("digits")
+    return values.reshape(-1, 1, 8, 8).astype(np.uint8), labels, classes
+
+
+def tensor_task(
+    values: NDArray[Any] | torch.Tensor,
+    labels: NDArray[Any] | torch.Tensor,
+    *,
+    test: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    classes: tuple[str, ...] | None = None,
+    name: str = "arrays",
+    options: SplitOptions | None = None,
+) -> TensorTask:
+    """Make a task of arrays in memory or memory-mapped.
+
+    Args:
+        values: ``(n, *feature)``, any numeric type.
+        labels: Integers from 0, ``(n,)``.
+        test: Test values and labels; drawn from the data where absent.
+        classes: Names of the classes; the numbers where absent.
+        name: What the data are called.
+        options: How to split.
+
+    Raises:
+        UsageError: If lengths, labels or values do not fit.
+    """
+    options = options or SplitOptions()
+    numbers = np.asarray(labels)
+    if numbers.ndim != 1 or numbers.size == 0 or not np.issubdtype(numbers.dtype, np.integer):
+        raise UsageError(f"the labels of {name!r} must be integers of shape (n,) with n > 0")
+    titles = classes or tuple(str(number) for number in range(int(numbers.max()) + 1))
+    train: Items = ArrayItems(np.asarray(values), numbers, name)
+    if test is None:
+        train, held = holdout(train, options.test, len(titles), options.split_seed, "test")
+    else:
+        held = ArrayItems(np.asarray(test[0]), np.asarray(test[1]), f"{name} (test)")
+    validation: Items | None = None
+    if options.validation > 0:
+        train, validation = holdout(train, options.validation, len(titles), options.split_seed, "validation")
+    rank = len(train.feature)
+    # Samples with channels and positions have statistics per channel, vectors per feature.
+    axes = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}.get(
+        rank, tuple(f"axis-{index}" for index in range(rank))
+    )
+    spatial = rank >= 2 and min(train.feature[1:], default=0) >= 4
+    return TensorTask(
+        modality="tensor",
+        name=name,
+        classes=titles,
+        axes=axes,
+        train=train,
+        test=held,
+        validation=validation,
+        preprocess=Standardize.fit(train),
+        architectures=ARCHITECTURES,
+        architecture="convnet,width=64,depth=2" if spatial else "mlp",
+    )
+
+
+def _open_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"{path.name} is no NumPy archive of plain arrays; write it with "
+            f"numpy.savez(file, x_train=…, y_train=…)"
+        ) from error
+
+
+class BuiltinModality(TensorModality):
+    """Arrays: what scikit-learn ships, and ``.npz`` files."""
+
+    summary = "arrays of any shape: scikit-learn's digits, wine, … or your own .npz file"
+    Options = SplitOptions
+
+    def datasets(self) -> Mapping[str, str]:
+        """Return the known data sets."""
+        return _SKLEARN
+
+    def load(self, request: LoadRequest) -> TensorTask:
+        """Load a known data set, or a ``.npz`` file.
+
+        The file holds ``x_train`` and ``y_train``, and ``x_test`` with ``y_test`` if it is split.
+
+        Raises:
+            UsageError: If the name is unknown or the file does not fit.
+        """
+        options: SplitOptions = request.options
+        if request.data in _SKLEARN:
+            values, labels, classes = digits_arrays() if request.data == "digits" else _sklearn(request.data)
+            return tensor_task(values, labels, classes=classes, name=request.data, options=options)
+        path = Path(request.data)
+        if path.suffix != ".npz":
+            raise UsageError(unknown("data", request.data, _SKLEARN) + ", or give a .npz file")
+        if not path.is_file():
+            raise UsageError(f"there is no file {request.data!r}; give the path of a .npz file")
+        arrays = _open_npz(path)
+        missing = {"x_train", "y_train"} - arrays.keys()
+        if missing or ("x_test" in arrays) != ("y_test" in arrays):
+            raise UsageError(
+                f"{path.name} holds {', '.join(sorted(arrays)) or 'nothing'}; it needs x_train and "
+                f"y_train, and may have x_test with y_test"
+            )
+        test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
+        return tensor_task(arrays["x_train"], arrays["y_train"], test=test, name=path.stem, options=options)
+
+
+TENSOR = BuiltinModality()

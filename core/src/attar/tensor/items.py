@@ -1,0 +1,134 @@
+"""Labeled samples behind an index: read on demand, so that they need not fit in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attar.errors import UsageError
+
+__all__ = ["ArrayItems", "Items", "ItemsView"]
+
+
+class Items(Protocol):
+    """Labeled samples in natural units (pixels 0–255 as uint8, say)."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each sample, int64 ``(n,)``, -1 for none."""
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample as read."""
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return the samples meant by `rows`, int64 ``(k,)``, as ``(k, *feature)``."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of samples and labels, hexadecimal."""
+
+    def nbytes(self, rows: Tensor) -> int:
+        """Return the bytes of these samples in their cheapest lossless form."""
+
+
+class ArrayItems:
+    """Samples in a NumPy array, in memory or memory-mapped, of any numeric type.
+
+    Args:
+        values: ``(n, *feature)``.
+        labels: Integers ``(n,)``.
+        name: What the data are called in errors.
+
+    Raises:
+        UsageError: If the lengths differ, or a value is NaN or infinite.
+    """
+
+    def __init__(self, values: NDArray[Any], labels: NDArray[Any], name: str = "data") -> None:
+        if len(values) != len(labels):
+            raise UsageError(
+                f"{name} has {len(values)} samples but {len(labels)} labels; give one label per sample"
+            )
+        _check_finite(values, name)
+        self._values = values
+        self._labels = labels.astype(np.int64)
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each sample, int64 ``(n,)``."""
+        return torch.from_numpy(self._labels)
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self._values.shape[1:])
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return samples ``(k, *feature)`` in the array's type."""
+        return torch.from_numpy(np.ascontiguousarray(self._values[rows.numpy()]))
+
+    def fingerprint(self) -> str:
+        """Return a hash of shape, type, values and labels."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(f"{self._values.shape}{self._values.dtype}".encode())
+        for start in range(0, len(self._values), 4096):
+            digest.update(np.ascontiguousarray(self._values[start : start + 4096]).data)
+        digest.update(np.ascontiguousarray(self._labels).data)
+        return digest.hexdigest()
+
+    def nbytes(self, rows: Tensor) -> int:
+        """Return the bytes of the samples in the array's type."""
+        return len(rows) * int(np.prod(self.feature)) * self._values.dtype.itemsize
+
+
+def _check_finite(values: NDArray[Any], name: str) -> None:
+    if not np.issubdtype(values.dtype, np.floating):
+        return
+    for start in range(0, len(values), 4096):
+        bad = ~np.isfinite(values[start : start + 4096]).reshape(len(values[start : start + 4096]), -1).all(1)
+        if bad.any():
+            raise UsageError(
+                f"{name} holds NaN or infinite values, first in sample {start + int(bad.argmax())}; "
+                f"remove or repair such samples"
+            )
+
+
+class ItemsView:
+    """Some of the samples of other items, without a copy.
+
+    Args:
+        items: The items looked at.
+        rows: Which of them, int64 ``(n,)``.
+    """
+
+    def __init__(self, items: Items, rows: Tensor) -> None:
+        self._items = items
+        self._rows = rows
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each sample, int64 ``(n,)``."""
+        return self._items.labels[self._rows]
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self._items.feature
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return samples ``(k, *feature)``."""
+        return self._items.read(self._rows[rows])
+
+    def fingerprint(self) -> str:
+        """Return a hash of the items looked at and of the rows."""
+        digest = hashlib.blake2b(self._items.fingerprint().encode(), digest_size=16)
+        digest.update(self._rows.numpy().tobytes())
+        return digest.hexdigest()
+
+    def nbytes(self, rows: Tensor) -> int:
+        """Return the bytes of the samples in their cheapest lossless form."""
+        return self._items.nbytes(self._rows[rows])

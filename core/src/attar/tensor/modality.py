@@ -1,0 +1,131 @@
+"""What the modalities of tensor data share: splitting, restoring a set, drawing a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from attar.batch import Batch
+from attar.contracts import SyntheticSet
+from attar.errors import UsageError
+from attar.plugins import DataInfo
+from attar.registry import Registry
+from attar.render import grid_picture
+from attar.rng import derive
+from attar.settings import Settings, parse
+from attar.tensor.items import Items, ItemsView
+from attar.tensor.preprocess import Standardize
+from attar.tensor.synthetic import TensorSet
+
+__all__ = ["SetDescription", "SplitOptions", "TensorModality", "class_rows", "holdout"]
+
+
+class SplitOptions(Settings):
+    """How data without splits of their own are split.
+
+    Attributes:
+        validation: Part of the training data held out for choices: a fraction below 1, or a
+            number of samples; 0 for none.
+        test: Part of all data kept for the test where the data name no test split.
+        split_seed: Seed of the split, apart from the run's seed, so that runs compare.
+    """
+
+    validation: float = Field(default=0.1, ge=0)
+    test: float = Field(default=0.2, gt=0, lt=1)
+    split_seed: int = 0
+
+
+class SetDescription(Settings):
+    """What :meth:`attar.tensor.TensorSet.description` returns, validated."""
+
+    parameterization: str
+    settings: dict[str, Any]
+    label_kind: str
+    dtype: str
+
+
+def class_rows(labels: Tensor, classes: int) -> list[Tensor]:
+    """Return the rows of each class, int64, in order."""
+    return [(labels == label).nonzero()[:, 0] for label in range(classes)]
+
+
+def holdout(items: Items, amount: float, classes: int, seed: int, purpose: str) -> tuple[Items, Items]:
+    """Split items into what is kept and what is held out, class by class.
+
+    Args:
+        items: The items to split.
+        amount: Fraction below 1, or number of samples, to hold out.
+        classes: Number of classes.
+        seed: Seed of the split.
+        purpose: Names the split among others of the same seed.
+
+    Returns:
+        The items kept and the items held out. A class with one sample keeps it.
+    """
+    labels = items.labels
+    fraction = amount if amount < 1 else amount / max(len(labels), 1)
+    if fraction >= 1:
+        raise UsageError(
+            f"a {purpose} part of {amount:g} samples leaves no training data of {len(labels)}; hold out fewer"
+        )
+    kept, held = [], []
+    for label, rows in enumerate(class_rows(labels, classes)):
+        order = rows[torch.randperm(len(rows), generator=derive(seed, purpose, label))]
+        n = min(round(len(rows) * fraction), max(len(rows) - 1, 0))
+        held.append(order[:n])
+        kept.append(order[n:])
+    return (
+        ItemsView(items, torch.cat(kept).sort().values),
+        ItemsView(items, torch.cat(held).sort().values),
+    )
+
+
+def restore_set(
+    registry: Registry, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> TensorSet:
+    """Rebuild a tensor set from its description and stored tensors."""
+    record = parse(SetDescription, description, "set")
+    plugin = registry.get("parameterizations", record.parameterization)
+    settings = parse(plugin.Settings, record.settings, record.parameterization)
+    values = {
+        name.removeprefix("values."): tensor for name, tensor in tensors.items() if name.startswith("values.")
+    }
+    targets = tensors.get("targets")
+    return TensorSet(
+        plugin.restore(settings, values),
+        tensors["labels"].to(torch.int64),
+        name=record.parameterization,
+        settings=record.settings,
+        label_kind=record.label_kind,  # type: ignore[arg-type]
+        targets=None if targets is None else targets.to(torch.float32),
+        dtype=record.dtype,  # type: ignore[arg-type]
+    )
+
+
+class TensorModality:
+    """Base of modalities whose samples are tensors: they add loading and architectures."""
+
+    api = 1
+    summary = ""
+    Options: type[Settings] = SplitOptions
+
+    def __init__(self, registry: Registry | None = None) -> None:
+        self.registry = registry or Registry()
+
+    def restore(self, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SyntheticSet:
+        """Rebuild a set from its description and stored tensors."""
+        return restore_set(self.registry, description, tensors)
+
+    def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
+        """Return one array per sample to draw: ``(h, w)``, ``(h, w, 3)`` in [0, 1], or ``(d,)``."""
+        preprocess = Standardize.model_validate(info.preprocessing)
+        values = preprocess.decode(batch.inputs.detach().cpu())
+        return [sample.squeeze().numpy() for sample in values]
+
+    def render(self, batch: Batch, info: DataInfo) -> bytes:
+        """Return a picture of the samples, a row per class, as PNG."""
+        return grid_picture(self.pixels(batch, info), batch.labels.tolist(), info.classes)

@@ -1,0 +1,103 @@
+"""Synthetic sets of tensors: a parameterization of the values, with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from attar.batch import Batch
+from attar.contracts import LabelKind, SyntheticSet
+from attar.errors import UsageError
+
+__all__ = ["TensorSet"]
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def _smallest(labels: Tensor) -> torch.dtype:
+    most = int(labels.max()) if len(labels) else 0
+    return torch.uint8 if most < 2**8 else torch.int16 if most < 2**15 else torch.int32
+
+
+class TensorSet(SyntheticSet):
+    """Samples ``(m, *feature)`` decoded from a parameterization of `n` stored samples.
+
+    Args:
+        values: The parameterization, an ``nn.Module`` that fits
+            :class:`attar.contracts.Parameterization`.
+        labels: Class of each stored sample, int64 ``(n,)``.
+        name: Registered name of the parameterization.
+        settings: Its settings, as JSON values.
+        label_kind: What `targets` are.
+        targets: Float32 ``(n, classes)``, learned, unless `label_kind` is ``hard``.
+        dtype: Type that values and targets are stored in.
+    """
+
+    labels: Tensor
+
+    def __init__(
+        self,
+        values: Any,
+        labels: Tensor,
+        *,
+        name: str = "plain",
+        settings: Mapping[str, Any] | None = None,
+        label_kind: LabelKind = "hard",
+        targets: Tensor | None = None,
+        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    ) -> None:
+        super().__init__()
+        if (targets is None) != (label_kind == "hard"):
+            raise UsageError(
+                f"labels of kind {label_kind!r} need {'no ' if targets is not None else ''}targets"
+            )
+        self.values = values
+        self.register_buffer("labels", labels)
+        self.targets = None if targets is None else nn.Parameter(targets.clone())
+        self.label_kind = label_kind
+        self._name = name
+        self._settings = dict(settings or {})
+        self._dtype = dtype
+
+    def decode(self, rows: Tensor | None = None) -> Batch:
+        """Return the decoded samples, differentiable in values and targets."""
+        values, owner = self.values()
+        batch = Batch(
+            inputs=values,
+            labels=self.labels[owner],
+            targets=None if self.targets is None else self.targets[owner],
+        )
+        return batch if rows is None else batch.take(rows)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the parameters of the roles ``values`` and, if learned, ``labels``."""
+        groups = {"values": list(self.values.parameters())}
+        if self.targets is not None:
+            groups["labels"] = [self.targets]
+        return groups
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return values and targets in the storage type, and labels in the smallest that holds them."""
+        dtype = _DTYPES[self._dtype]
+
+        def plain(tensor: Tensor) -> Tensor:
+            tensor = tensor.detach().cpu()
+            return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+
+        tensors = {f"values.{name}": plain(tensor) for name, tensor in self.values.stored().items()}
+        tensors["labels"] = self.labels.cpu().to(_smallest(self.labels))
+        if self.targets is not None:
+            tensors["targets"] = plain(self.targets)
+        return tensors
+
+    def description(self) -> dict[str, Any]:
+        """Return parameterization, settings, kind of labels and storage type."""
+        return {
+            "parameterization": self._name,
+            "settings": self._settings,
+            "label_kind": self.label_kind,
+            "dtype": self._dtype,
+        }

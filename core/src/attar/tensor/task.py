@@ -1,0 +1,201 @@
+"""The task for tensor data of any shape, in memory or decoded on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from attar.architectures import Architecture, build
+from attar.batch import Batch
+from attar.contracts import Augment, SetSpec, Split, SyntheticSet
+from attar.errors import UsageError
+from attar.registry import Registry
+from attar.settings import parse
+from attar.tensor.items import Items, ItemsView
+from attar.tensor.preprocess import Standardize
+from attar.tensor.synthetic import TensorSet
+
+__all__ = ["Architecture", "TensorTask"]
+
+
+@dataclass(frozen=True)
+class TensorTask:
+    """Real data of shape ``(n, *feature)`` with a held-out validation and a test split.
+
+    Attributes:
+        modality: Name of the modality.
+        name: Name of the data.
+        classes: Names of the classes.
+        axes: Names of a sample's axes.
+        train: Training samples.
+        test: Test samples.
+        validation: Held-out part of the training data, or None.
+        preprocess: From natural units to what models take.
+        architectures: Factories by name.
+        architecture: The default architecture, with settings.
+        augment: The augmentation that suits the data, or None.
+        registry: Where parameterizations are looked up.
+    """
+
+    modality: str
+    name: str
+    classes: tuple[str, ...]
+    axes: tuple[str, ...]
+    train: Items
+    test: Items
+    validation: Items | None
+    preprocess: Standardize
+    architectures: Mapping[str, Architecture]
+    architecture: str
+    augment: Augment | None = None
+    registry: Registry = field(default_factory=Registry, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for split in ("train", "validation", "test"):
+            items = self._items(split)
+            if items is None or not len(items.labels):
+                continue
+            if not 0 <= int(items.labels.min()) <= int(items.labels.max()) < len(self.classes):
+                raise UsageError(
+                    f"the {split} labels of {self.name!r} run from {int(items.labels.min())} to "
+                    f"{int(items.labels.max())}, but there are {len(self.classes)} classes; "
+                    f"number the classes from 0"
+                )
+            if items.feature != self.train.feature:
+                raise UsageError(
+                    f"the {split} samples of {self.name!r} have shape {items.feature}, "
+                    f"the training samples {self.train.feature}; make them equal"
+                )
+
+    def _items(self, split: str) -> Items | None:
+        items: Items | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]
+        return items
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the contents of train and validation and of the preprocessing."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(json.dumps([self.classes, dict(self.preprocessing)], sort_keys=True).encode())
+        for items in (self.train, self.validation):
+            digest.update((items.fingerprint() if items is not None else "none").encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """Hash of the contents of the test split."""
+        return self.test.fingerprint()
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Class of every training row, int64 ``(n,)``."""
+        return self.train.labels
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """Training samples per class, int64 ``(C,)``."""
+        return torch.bincount(self.labels, minlength=len(self.classes))
+
+    @cached_property
+    def _rows_of(self) -> tuple[Tensor, ...]:
+        order = torch.argsort(self.labels, stable=True)
+        return tuple(order.split(self.counts.tolist()))
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """The preprocessing as JSON values."""
+        return self.preprocess.model_dump(mode="json")
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.train.feature
+
+    def size(self, split: Split) -> int:
+        """Return the number of samples of a split; 0 if the task has none."""
+        items = self._items(split)
+        return 0 if items is None else len(items.labels)
+
+    def gather(self, rows: Tensor) -> Batch:
+        """Return training rows, preprocessed."""
+        return Batch(self.preprocess.encode(self.train.read(rows)), self.labels[rows])
+
+    def view(self, rows: Tensor) -> Batch:
+        """Return training rows; tensors have no context beside them."""
+        return self.gather(rows)
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """Return preprocessed training rows as vectors, float32 ``(k, d)``."""
+        inputs: Tensor = self.gather(rows).inputs
+        return inputs.flatten(1)
+
+    def draw(self, n: int, gen: Generator, labels: Sequence[int] | None = None) -> Batch:
+        """Return up to `n` random training samples of each label, without replacement."""
+        if labels is None:
+            return self.gather(torch.randperm(len(self.labels), generator=gen)[:n])
+        rows = []
+        for label in labels:
+            own = self._rows_of[label]
+            rows.append(own[torch.randperm(len(own), generator=gen)[:n]])
+        return self.gather(torch.cat(rows))
+
+    def epoch(self, split: Split, size: int, gen: Generator | None = None) -> Iterator[Batch]:
+        """Yield a split once in batches of at most `size`, in random order if `gen` is given.
+
+        Raises:
+            UsageError: If the task has no such split.
+        """
+        items = self._items(split)
+        if items is None:
+            raise UsageError(f"{self.name!r} has no {split} data; load it with a validation part")
+        n = len(items.labels)
+        order = torch.arange(n) if gen is None else torch.randperm(n, generator=gen)
+        labels = items.labels
+        for rows in order.split(size):
+            yield Batch(self.preprocess.encode(items.read(rows)), labels[rows])
+
+    def raw_bytes(self, rows: Tensor) -> int:
+        """Return the bytes of these rows in their cheapest lossless form, labels included."""
+        return self.train.nbytes(rows) + len(rows) * (1 if len(self.classes) <= 256 else 2)
+
+    def subset(self, rows: Tensor) -> TensorTask:
+        """Return the task with fewer training rows: same classes and statistics."""
+        return replace(self, train=ItemsView(self.train, rows))
+
+    def partition(self, parts: Sequence[Tensor], gen: Generator) -> list[TensorTask]:
+        """Return one task per part; tensors have no context to allot, so `gen` is not used."""
+        return [self.subset(rows) for rows in parts]
+
+    def build(self, arch: str, gen: Generator) -> nn.Module:
+        """Return a fresh model; "" means the default architecture."""
+        text = arch or self.architecture
+        return build(text, self.architectures, self.feature, len(self.classes), gen)
+
+    def synthesize(self, init: Batch, spec: SetSpec, gen: Generator) -> SyntheticSet:
+        """Return a synthetic set that starts at `init`.
+
+        Raises:
+            UsageError: If the parameterization is unknown or does not fit the data.
+        """
+        plugin = self.registry.get("parameterizations", spec.parameterization)
+        settings = parse(plugin.Settings, spec.settings, spec.parameterization)
+        targets = None
+        if spec.label_kind != "hard":
+            targets = init.targets
+            if targets is None:
+                targets = nn.functional.one_hot(init.labels, len(self.classes)).to(torch.float32)
+        return TensorSet(
+            plugin.initialize(init.inputs, settings, gen),
+            init.labels,
+            name=spec.parameterization,
+            settings=settings.model_dump(mode="json"),
+            label_kind=spec.label_kind,
+            targets=targets,
+            dtype=spec.dtype,
+        )

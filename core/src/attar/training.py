@@ -1,0 +1,228 @@
+"""Training a network: shared by experts, teachers, whole data, coresets and distilled sets."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol as TypingProtocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from attar.batch import Batch
+from attar.contracts import Augment, LabelKind, Split, Task
+from attar.protocols import Plateau, Protocol
+from attar.rng import scoped
+
+__all__ = ["BatchEpochs", "Epochs", "Fitted", "TrainEpochs", "accuracy", "fit", "training_loss"]
+
+
+class Epochs(TypingProtocol):
+    """Something that can be passed over."""
+
+    @property
+    def label_kind(self) -> LabelKind:
+        """What the targets of its batches are."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, size: int, gen: Generator | None = None) -> Iterator[Batch]:
+        """Yield it once in batches of at most `size`, in random order if `gen` is given."""
+
+
+@dataclass(frozen=True)
+class TrainEpochs:
+    """The training split of a task."""
+
+    task: Task
+    label_kind: LabelKind = "hard"
+
+    def __len__(self) -> int:
+        return self.task.size("train")
+
+    def epoch(self, size: int, gen: Generator | None = None) -> Iterator[Batch]:
+        """Yield the training data once."""
+        return self.task.epoch("train", size, gen)
+
+
+@dataclass(frozen=True)
+class BatchEpochs:
+    """A batch decoded once, passed over many times.
+
+    Attributes:
+        batch: The samples.
+        label_kind: What its targets are.
+    """
+
+    batch: Batch
+    label_kind: LabelKind = "hard"
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def epoch(self, size: int, gen: Generator | None = None) -> Iterator[Batch]:
+        """Yield the batch once in pieces."""
+        n = len(self.batch)
+        order = torch.arange(n) if gen is None else torch.randperm(n, generator=gen)
+        for rows in order.split(size):
+            yield self.batch.take(rows.to(self.batch.labels.device))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of training a network.
+
+    Attributes:
+        model: The network; the one given, trained in place.
+        epochs: Passes made.
+        steps: Optimizer steps made.
+        loss: Mean training loss of the last pass.
+    """
+
+    model: nn.Module
+    epochs: int
+    steps: int
+    loss: float
+
+
+def training_loss(logits: Tensor, batch: Batch, kind: LabelKind) -> Tensor:
+    """Return the loss that a network is trained with on a set.
+
+    Cross-entropy with the labels, or with probabilities; squared error, summed over classes,
+    with real-valued targets.
+    """
+    if batch.targets is None:
+        return functional.cross_entropy(logits, batch.labels)
+    if kind == "regression":
+        return ((logits - batch.targets) ** 2).sum(1).mean()
+    return functional.cross_entropy(logits, batch.targets)
+
+
+class _Watch:
+    """Tells when the training loss is flat."""
+
+    def __init__(self, rule: Plateau | None) -> None:
+        self._rule = rule
+        self.restart()
+
+    def restart(self) -> None:
+        self._best = math.inf
+        self._since = 0
+
+    def flat(self, loss: float) -> bool:
+        if self._rule is None:
+            return False
+        if loss < self._best * (1 - self._rule.improvement):
+            self._best, self._since = loss, 0
+        else:
+            self._since += 1
+        return self._since >= self._rule.patience
+
+
+def fit(
+    model: nn.Module,
+    epochs: Epochs,
+    protocol: Protocol,
+    gen: Generator,
+    augment: Augment | None = None,
+    *,
+    score: Callable[[nn.Module], float] | None = None,
+    device: torch.device = torch.device("cpu"),
+) -> Fitted:
+    """Train `model` in place.
+
+    Args:
+        model: The network.
+        epochs: What it is trained on.
+        protocol: How.
+        gen: Source of order, augmentation and dropout.
+        augment: Applied with one draw per sample if the protocol says so.
+        score: Returns the validation accuracy; called after each pass where the protocol
+            selects by validation, and the best pass's weights are kept.
+        device: Where the network is.
+    """
+    per_epoch = math.ceil(len(epochs) / protocol.batch)
+    total = protocol.epochs * per_epoch
+    half = (protocol.epochs // 2 + 1) * per_epoch
+    if protocol.steps is not None and protocol.steps < total:
+        total, half = protocol.steps, protocol.steps // 2
+    optimizer = protocol.optimizer.build(model.parameters())
+    watch = _Watch(protocol.plateau)
+    use = augment if protocol.augment else None
+    step = passes = 0
+    dropped = False
+    loss = math.nan
+    best: tuple[float, dict[str, Tensor]] | None = None
+    with scoped(gen):
+        while step < total:
+            model.train()
+            losses: list[Tensor] = []
+            for batch in epochs.epoch(protocol.batch, gen):
+                if step >= total:
+                    break
+                if step == half and not dropped:
+                    dropped = _drop(optimizer, protocol.drop)
+                losses.append(_step(model, optimizer, batch.to(device), epochs.label_kind, use, gen))
+                step += 1
+            passes += 1
+            loss = float(torch.stack(losses).mean())
+            if protocol.select == "validation" and score is not None:
+                value = score(model)
+                if best is None or value > best[0]:
+                    best = value, copy.deepcopy(model.state_dict())
+            if not math.isfinite(loss):
+                break
+            if watch.flat(loss):
+                if dropped:
+                    break
+                dropped = _drop(optimizer, protocol.drop)
+                watch.restart()
+    if best is not None:
+        model.load_state_dict(best[1])
+    return Fitted(model=model, epochs=passes, steps=step, loss=loss)
+
+
+def _drop(optimizer: torch.optim.Optimizer, factor: float) -> bool:
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
+    return True
+
+
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    kind: LabelKind,
+    augment: Augment | None,
+    gen: Generator,
+) -> Tensor:
+    if augment is not None:
+        batch = augment.apply(batch, augment.draw(len(batch), gen), torch.arange(len(batch)))
+    loss = training_loss(model(batch.inputs), batch, kind)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def accuracy(
+    model: nn.Module,
+    task: Task,
+    split: Split,
+    *,
+    batch: int = 512,
+    device: torch.device = torch.device("cpu"),
+) -> float:
+    """Return the accuracy on a split, in percent."""
+    model.eval()
+    right = total = 0
+    with torch.no_grad():
+        for piece in task.epoch(split, batch):
+            there = piece.to(device)
+            right += int((model(there.inputs).argmax(1) == there.labels).sum())
+            total += len(piece)
+    model.train()
+    return 100.0 * right / total

@@ -1,0 +1,23 @@
+"""Images for Attar: public data sets, folders of your own, networks and augmentation."""
+
+from attar_image.augment import Color, Crop, Cutout, Flip, Rotate, Scale, siamese
+from attar_image.folder import FolderItems, read_folder
+from attar_image.modality import IMAGE, ImageModality, ImageOptions
+from attar_image.networks import ARCHITECTURES, ResNet18
+
+__all__ = [
+    "ARCHITECTURES",
+    "IMAGE",
+    "Color",
+    "Crop",
+    "Cutout",
+    "Flip",
+    "FolderItems",
+    "ImageModality",
+    "ImageOptions",
+    "ResNet18",
+    "Rotate",
+    "Scale",
+    "read_folder",
+    "siamese",
+]
