@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from attar import protocols
 from attar.artifact import Artifact
 from attar.cache import cache_root
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
 from attar.plugins import LoadRequest
-from attar.protocols import CPU_1, Protocol, protocol
 from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.reports import Report
@@ -168,7 +168,7 @@ def evaluate(
     sets: Artifact | Sequence[Artifact],
     task: Task,
     *,
-    protocol_name: str | Protocol = "cpu-1",
+    protocol: str | protocols.Protocol = "cpu-1",
     registry: Registry | None = None,
     **settings: Any,
 ) -> Report:
@@ -177,7 +177,7 @@ def evaluate(
     Args:
         sets: What :func:`distill` or :func:`attar.load` returned.
         task: The real data, with the test split.
-        protocol_name: Name of a protocol, or a protocol.
+        protocol: Name of a protocol, or a protocol.
         registry: The plugins known; by default all that are installed.
         settings: Fields of :class:`attar.evaluation.EvaluationSettings`, such as
             ``baselines=("random",)``, ``architectures=("mlp",)``, ``workers=2``.
@@ -185,6 +185,6 @@ def evaluate(
     Raises:
         UsageError: If sets, data and settings do not fit together.
     """
-    chosen = protocol(protocol_name) if isinstance(protocol_name, str) else protocol_name or CPU_1
+    chosen = protocols.protocol(protocol) if isinstance(protocol, str) else protocol
     several = [sets] if isinstance(sets, Artifact) else list(sets)
     return evaluate_sets(task, several, EvaluationSettings(protocol=chosen, **settings), registry)

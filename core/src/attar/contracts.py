@@ -64,7 +64,10 @@ class Clock:
 
 
 class Augment(Protocol):
-    """Random transformations of batches, drawn first and applied later."""
+    """Random transformations of batches, drawn first and applied later.
+
+    An augmentation is a value: its ``repr`` names every setting, and cached results depend on it.
+    """
 
     def draw(self, k: int, gen: Generator) -> Any:
         """Return `k` independent draws."""

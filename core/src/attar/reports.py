@@ -80,6 +80,8 @@ class Report(Record):
     Attributes:
         method: Name of the method or selector that made the sets.
         accuracy: Test accuracy of networks trained on them.
+        validation: Accuracy of the same networks on held-out training data, which choices
+            between settings are made by; None without such data.
         n_sets: Number of sets.
         n_networks: Networks per set.
         baselines: Test accuracy of the baselines under the same protocol, at equal count.
@@ -99,6 +101,7 @@ class Report(Record):
 
     method: str
     accuracy: Score
+    validation: Score | None = None
     n_sets: int
     n_networks: int
     baselines: dict[str, Score]

@@ -1,31 +1,24 @@
-"""A run on disk: recipe, log, checkpoints, and in the end the artifact."""
+"""Carrying out a recipe: from its data to an artifact."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
 
-import torch
-
 from attar.artifact import Artifact, Environment, MethodRecord, load, make_artifact
-from attar.checkpoint import Checkpoint, Checkpoints
-from attar.contracts import SetSpec, State, SyntheticSet, Task
+from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.cost import Cost, Meter
-from attar.errors import InternalError, UsageError
-from attar.files import check_free, disk_errors, write_file
+from attar.errors import InternalError
 from attar.progress import Advance, progress, silent
-from attar.recipe import Recipe, Resolved, read_recipe
+from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
 from attar.rng import derive
+from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
 from attar.selectors import feature_model, select
 from attar.sizing import allocate, initial_batch
@@ -33,40 +26,6 @@ from attar.sizing import allocate, initial_batch
 __all__ = ["RunSettings", "distill_recipe", "interruptible"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """How a recipe is carried out; none of it is part of the recipe.
-
-    Attributes:
-        out: Folder of the run, or None to keep everything in memory.
-        force: Replace a run that stands there, once the new one is complete.
-        resume: Continue an interrupted run.
-        allow_inexact: Resume although versions, device or threads differ.
-        device: Where models live.
-        callbacks: Called after each step.
-        show: Whether progress is shown on standard error.
-        stop: Asked after each step; True saves and ends the run.
-    """
-
-    out: Path | None = None
-    force: bool = False
-    resume: bool = False
-    allow_inexact: bool = False
-    device: torch.device = torch.device("cpu")
-    callbacks: Sequence[Callable[[StepRecord], None]] = ()
-    show: bool = False
-    stop: Callable[[], bool] = field(default=lambda: False)
-
-    def check(self) -> None:
-        """Refuse an output folder that cannot be used, before any work.
-
-        Raises:
-            UsageError: If it is occupied and neither continued nor replaced.
-        """
-        if self.out is not None and not self.resume:
-            check_free(self.out, self.force)
 
 
 @contextmanager
@@ -92,99 +51,6 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-class _Folder:
-    """The run's folder: the place itself, or one beside it that replaces it at the end."""
-
-    def __init__(self, resolved: Resolved, settings: RunSettings, environment: Environment) -> None:
-        if settings.out is None:
-            raise InternalError("a run without a folder was asked for its files")
-        self.target = settings.out
-        self.beside = self.target.with_name(f".{self.target.name}.forced")
-        self.recipe, self.environment = resolved.recipe, environment
-        replacing = settings.force and self.target.exists() and any(self.target.iterdir())
-        self.path = self.beside if replacing else self.target
-        self.checkpoints = Checkpoints(self.path / "checkpoint")
-        self.log = self.path / "log.jsonl"
-
-    def begin(self, settings: RunSettings) -> Checkpoint | None:
-        """Prepare the folder and return the checkpoint to continue from."""
-        if settings.resume:
-            return self._continue(settings)
-        if self.path == self.beside:
-            shutil.rmtree(self.beside, ignore_errors=True)
-        else:
-            check_free(self.target, force=False)
-        write_file(self.path / "recipe.toml", self.recipe.to_toml().encode())
-        return None
-
-    def _continue(self, settings: RunSettings) -> Checkpoint | None:
-        if not (self.path / "recipe.toml").is_file():
-            raise UsageError(f"there is no run to resume in {str(self.target)!r}; start it without --resume")
-        theirs = read_recipe(self.path / "recipe.toml")
-        difference = theirs.difference(self.recipe)
-        if difference:
-            raise UsageError(
-                f"the run in {str(self.target)!r} was started with another recipe: {difference}; "
-                f"give the same settings, or choose another --out"
-            )
-        found = self.checkpoints.newest()
-        if found is None:
-            return None
-        if found.meta.get("recipe") != self.recipe.digest():
-            raise UsageError(
-                f"the checkpoint in {str(self.target)!r} belongs to another recipe; start again with --force"
-            )
-        now, then = self.environment.model_dump(), found.meta.get("environment", {})
-        odd = [key for key in now if now[key] != then.get(key)]
-        if odd and not settings.allow_inexact:
-            raise UsageError(
-                f"the run was made with {odd[0]} {then.get(odd[0])!r}, now it is {now[odd[0]]!r}, so the "
-                f"result would differ in its last bits; restore that, or allow it with --allow-inexact"
-            )
-        self._cut_log(found.step)
-        return found
-
-    def _cut_log(self, step: int) -> None:
-        """Drop what was logged after the checkpoint, and a line that was cut short."""
-        if not self.log.is_file():
-            return
-        kept = []
-        for line in self.log.read_text("utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (json.JSONDecodeError, KeyError, TypeError):
-                continue
-        write_file(self.log, "".join(f"{line}\n" for line in kept).encode())
-
-    def save(self, step: int, state: State, cost: Cost) -> None:
-        """Write a checkpoint."""
-        meta = {
-            "recipe": self.recipe.digest(),
-            "environment": self.environment.model_dump(),
-            "cost": cost.model_dump(),
-        }
-        self.checkpoints.save(Checkpoint(step=step, state=state, meta=meta))
-
-    def note(self, record: StepRecord) -> None:
-        """Append a line to the log."""
-        line = {"step": record.step, "loss": record.loss, **record.cost.model_dump()}
-        with disk_errors(self.log), open(self.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def finish(self, artifact: Artifact) -> None:
-        """Write the artifact and, where a run is replaced, take its place."""
-        artifact.save(self.path / "artifact", force=True)
-        if self.path != self.beside:
-            return
-        with disk_errors(self.target):
-            old = self.target.with_name(f".{self.target.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(self.target, old)
-            os.replace(self.beside, self.target)
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _spec(resolved: Resolved) -> SetSpec:
@@ -236,9 +102,9 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     _warn_other_data(task, recipe)
     data = recipe.data.model_copy(update={"fingerprint": task.fingerprint})
     recipe = recipe.model_copy(update={"data": data})
-    resolved = _with_recipe(resolved, recipe)
+    resolved = replace(resolved, recipe=recipe)
     environment = Environment.current(str(settings.device), recipe.run.precision)
-    folder = _Folder(resolved, settings, environment) if settings.out is not None else None
+    folder = RunFolder(recipe, settings, environment) if settings.out is not None else None
     if folder is not None and settings.resume and (folder.path / "artifact").is_dir():
         logger.info("the run is complete already")
         return load(folder.path, registry=registry)
@@ -251,12 +117,6 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     if folder is not None:
         folder.finish(artifact)
     return artifact
-
-
-def _with_recipe(resolved: Resolved, recipe: Recipe) -> Resolved:
-    from dataclasses import replace
-
-    return replace(resolved, recipe=recipe)
 
 
 def _warn_other_data(task: Task, recipe: Recipe) -> None:
@@ -303,7 +163,7 @@ def _distilled(
     resolved: Resolved,
     settings: RunSettings,
     environment: Environment,
-    folder: _Folder | None,
+    folder: RunFolder | None,
     registry: Registry,
 ) -> Artifact:
     recipe, method, chosen = resolved.recipe, resolved.method, resolved.settings

@@ -162,6 +162,10 @@ def distill(
     )
     settings.check()
     task = load_task(resolved, data or recipe.data.name, root, download)
+    if int((task.counts > 0).sum()) < 2:
+        raise UsageError(
+            f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
+        )
     if dry_run:
         return _plan(task, resolved, registry, place, as_json)
     try:

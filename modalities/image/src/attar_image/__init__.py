@@ -1,6 +1,6 @@
 """Images for Attar: public data sets, folders of your own, networks and augmentation."""
 
-from attar_image.augment import Color, Crop, Cutout, Flip, Rotate, Scale, siamese
+from attar_image.augment import Color, Crop, Cutout, Flip, Rotate, Scale, affine, siamese
 from attar_image.folder import FolderItems, read_folder
 from attar_image.modality import IMAGE, ImageModality, ImageOptions
 from attar_image.networks import ARCHITECTURES, ResNet18
@@ -18,6 +18,7 @@ __all__ = [
     "ResNet18",
     "Rotate",
     "Scale",
+    "affine",
     "read_folder",
     "siamese",
 ]

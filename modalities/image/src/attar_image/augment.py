@@ -22,7 +22,7 @@ from attar.tensor import Operation, TensorAugment
 from torch import Generator, Tensor
 from torch.nn import functional
 
-__all__ = ["Color", "Crop", "Cutout", "Flip", "Rotate", "Scale", "siamese"]
+__all__ = ["Color", "Crop", "Cutout", "Flip", "Rotate", "Scale", "affine", "siamese"]
 
 
 def _uniform(gen: Generator, *shape: int) -> Tensor:
@@ -170,6 +170,17 @@ class Rotate:
             values,
             _matrix(cos, -sin * height / width, zero, sin * width / height, cos, zero),
         )
+
+
+def affine() -> TensorAugment:
+    """Return shift, scale and rotation, all in each draw.
+
+    What is written or drawn keeps its meaning under them, while cutting parts out of a digit
+    or changing its brightness teaches little: trained on one distilled digit per class,
+    networks reach several points more with this than with :func:`siamese`
+    (``benchmarks/tuning/mnist-augmentation.csv``, chosen on validation data).
+    """
+    return TensorAugment((Crop(0.125), Scale(1.4), Rotate(25.0)), mode="all")
 
 
 def siamese(*, mirror: bool) -> TensorAugment:

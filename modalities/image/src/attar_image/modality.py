@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from attar.batch import Batch
 from attar.errors import UsageError
 from attar.plugins import DataInfo, LoadRequest
 from attar.settings import unknown
-from attar.tensor import ArrayItems, Items, Standardize, TensorModality, TensorTask
+from attar.tensor import ArrayItems, Items, Standardize, TensorAugment, TensorModality, TensorTask
 from attar.tensor.builtin import digits_arrays
 from attar.tensor.modality import SplitOptions, holdout
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from attar_image.augment import siamese
+from attar_image.augment import affine, siamese
 from attar_image.folder import FolderItems, common_form, read_folder
 from attar_image.networks import ARCHITECTURES
 
@@ -47,11 +47,15 @@ class ImageOptions(SplitOptions):
     Attributes:
         size: Height and width that images of a folder are brought to, in pixels; 0 chooses.
         channels: 1 for gray, 3 for color; 0 chooses.
-        mirror: Whether augmentation may exchange left and right; by default for all but digits.
+        augment: ``siamese``, the field's mix of color, crop, cutout, flip, scale and rotation;
+            ``affine``, shift, scale and rotation together; ``none``; ``auto`` takes ``affine``
+            for digits and ``siamese`` for everything else.
+        mirror: Whether ``siamese`` may exchange left and right; by default for all but digits.
     """
 
     size: int = Field(default=0, ge=0, le=256)
     channels: int = Field(default=0, ge=0, le=3)
+    augment: Literal["auto", "siamese", "affine", "none"] = "auto"
     mirror: bool | None = None
 
 
@@ -138,7 +142,6 @@ class ImageModality(TensorModality):
             preprocess = Standardize(scale=scale, mean=mean, std=std)
         else:
             preprocess = Standardize.fit(train, scale=scale)
-        mirror = name not in _ORIENTED if options.mirror is None else options.mirror
         side = min(train.feature[1:])
         return TensorTask(
             modality="image",
@@ -152,9 +155,20 @@ class ImageModality(TensorModality):
             architectures=ARCHITECTURES,
             # Each block halves the image; tiny ones allow two, large ones want more.
             architecture=f"convnet,depth={2 if side < 16 else 3 if side < 64 else 4}",
-            augment=siamese(mirror=mirror),
+            augment=_augment(name, options),
             registry=self.registry,
         )
+
+
+def _augment(name: str, options: ImageOptions) -> TensorAugment | None:
+    kind = options.augment
+    if kind == "auto":
+        kind = "affine" if name in _ORIENTED else "siamese"
+    if kind == "none":
+        return None
+    if kind == "affine":
+        return affine()
+    return siamese(mirror=name not in _ORIENTED if options.mirror is None else options.mirror)
 
 
 def _torchvision(name: str, root: Path, download: bool) -> tuple[Items, Items, tuple[str, ...]]:

@@ -1,0 +1,50 @@
+# Everything runs in a virtual environment of its own: only Python >= 3.11 is needed.
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+SOURCES := core modalities tests
+
+.PHONY: demo test test-fast lint types format docs clean
+
+# What the demo needs: the core alone.
+$(VENV)/.core: core/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e core
+	touch $@
+
+# What development needs: every member of the workspace and the tools.
+$(VENV)/.dev: $(VENV)/.core pyproject.toml modalities/image/pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e core -e modalities/image --group dev
+	touch $@
+
+# Distill scikit-learn's handwritten digits and compare with baselines.
+demo: $(VENV)/.core
+	$(BIN)/attar demo --force
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy core/src modalities/image/src
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/docs -q
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,68 @@
+"""Compare settings of a method on validation data, and keep every trial.
+
+    python benchmarks/tune.py --modality image --data mnist --root DIR --ipc 10 \
+        --grid lr=1,5,20 --grid per_class=256 --out benchmarks/tuning/mnist-dm-ipc10.csv
+
+Only validation accuracies are read and written: test data take no part in a choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+from pathlib import Path
+
+import attar
+from attar.allocator import keep_memory
+from attar.protocols import protocol
+
+
+def _pairs(texts: list[str]) -> list[list[tuple[str, str]]]:
+    grid = []
+    for text in texts:
+        key, _, values = text.partition("=")
+        grid.append([(key, value) for value in values.split(",")])
+    return grid
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--modality", default="tensor")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--root")
+    parser.add_argument("--method", default="dm")
+    parser.add_argument("--ipc", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="sets per trial")
+    parser.add_argument("--networks", type=int, default=3)
+    parser.add_argument("--grid", action="append", default=[], help="setting=value,value; 'data.KEY' for data")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    keep_memory()
+    chosen = protocol("cpu-1", {"networks": arguments.networks})
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    new = not arguments.out.exists()
+    with open(arguments.out, "a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["data", "method", "ipc", "settings", "validation", "std", "n", "cpu_seconds"])
+        for trial in itertools.product(*_pairs(arguments.grid)):
+            data = {key.removeprefix("data."): value for key, value in trial if key.startswith("data.")}
+            settings = {key: value for key, value in trial if not key.startswith("data.")}
+            task = attar.task(arguments.modality, data=arguments.data, root=arguments.root, **data)
+            sets = [
+                attar.distill(task, method=arguments.method, ipc=arguments.ipc, seed=seed, **settings)
+                for seed in range(arguments.seeds)
+            ]
+            report = attar.evaluate(sets, task, protocol=chosen, baselines=())
+            if report.validation is None:
+                raise SystemExit("these data have no validation part")
+            text = " ".join(f"{key}={value}" for key, value in trial)
+            row = [report.data, arguments.method, arguments.ipc, text, report.validation.mean]
+            writer.writerow([*row, report.validation.std, report.validation.n, round(report.seconds.cpu)])
+            file.flush()
+            print(f"{text}: {report.validation}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

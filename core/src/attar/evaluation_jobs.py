@@ -1,0 +1,204 @@
+"""The networks of an evaluation: independent jobs whose results are kept by content."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attar.batch import Batch
+from attar.cache import Store, cache_root
+from attar.contracts import LabelKind, Task
+from attar.cost import Meter
+from attar.jobs import default_workers, in_processes
+from attar.progress import progress, silent
+from attar.protocols import CPU_1, Protocol
+from attar.registry import Registry
+from attar.rng import derive
+from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, fit
+
+__all__ = ["BASELINES", "EvaluationSettings", "Evaluator", "Job", "NetworkResult", "train_and_test"]
+
+BASELINES = ("whole", "random", "herding", "k-center", "k-means")
+"""The baselines of every report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """How an evaluation is carried out.
+
+    Attributes:
+        protocol: How networks are trained.
+        baselines: Names out of :data:`BASELINES`.
+        model: Architecture, or "" for the one that the sets were distilled on.
+        architectures: Further architectures that the sets are evaluated with.
+        equal_bytes: Whether random real samples of as many bytes are evaluated too.
+        seed: Seed of the networks.
+        workers: Processes, of one thread each.
+        cache: Folder of cached results, or None for the usual one.
+        show: Whether progress is shown on standard error.
+    """
+
+    protocol: Protocol = CPU_1
+    baselines: Sequence[str] = BASELINES
+    model: str = ""
+    architectures: Sequence[str] = ()
+    equal_bytes: bool = False
+    seed: int = 0
+    workers: int = field(default_factory=default_workers)
+    cache: Path | None = None
+    show: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train and test.
+
+    Attributes:
+        row: Row of the report that it belongs to.
+        task: The real data.
+        samples: What it is trained on; None for the whole training data.
+        label_kind: What the targets of the samples are.
+        arch: Architecture.
+        protocol: How it is trained.
+        seed: Seed of the evaluation.
+        network: Number of the network.
+        key: What its result is cached under, or None.
+    """
+
+    row: tuple[str, ...]
+    task: Task
+    samples: Batch | None
+    label_kind: LabelKind
+    arch: str
+    protocol: Protocol
+    seed: int
+    network: int
+    key: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """A trained and tested network."""
+
+    test: float
+    validation: float | None
+    cpu: float
+    wall: float
+    epochs: int
+    loss: float
+
+
+def train_and_test(job: Job) -> dict[str, Any]:
+    """Train the network of a job and return its :class:`NetworkResult` as JSON values."""
+    meter = Meter()
+    epochs: Epochs = (
+        TrainEpochs(job.task) if job.samples is None else BatchEpochs(job.samples, job.label_kind)
+    )
+    model = job.task.build(job.arch, derive(job.seed, "evaluate", "network", job.network))
+    held = job.task.size("validation") > 0
+
+    def score(trained: torch.nn.Module) -> float:
+        return accuracy(trained, job.task, "validation")
+
+    fitted = fit(
+        model,
+        epochs,
+        job.protocol,
+        derive(job.seed, "evaluate", "fit", job.network),
+        job.task.augment,
+        score=score if held else None,
+    )
+    validation = score(model) if held else None
+    test = accuracy(model, job.task, "test")
+    cost = meter.read()
+    return {
+        "test": test,
+        "validation": validation,
+        "cpu": cost.cpu,
+        "wall": cost.wall,
+        "epochs": fitted.epochs,
+        # A diverged network is counted with its accuracy; its loss is no JSON number.
+        "loss": fitted.loss if fitted.loss == fitted.loss and abs(fitted.loss) != float("inf") else None,
+    }
+
+
+class Evaluator:
+    """Collects jobs, looks up those whose results are known, runs the rest."""
+
+    def __init__(self, task: Task, settings: EvaluationSettings, registry: Registry) -> None:
+        self.task, self.settings, self.registry = task, settings, registry
+        self.store = Store((settings.cache or cache_root()) / "evaluations")
+        self.cpu = 0.0
+
+    def key(self, **more: Any) -> dict[str, Any]:
+        """Return what a cached result depends on."""
+        return {
+            "train": self.task.fingerprint,
+            "test": self.task.test_fingerprint,
+            "protocol": self.settings.protocol.model_dump(mode="json"),
+            # Augmentations are values: what they are shows in their repr.
+            "augment": repr(self.task.augment),
+            "seed": self.settings.seed,
+            "attar": version("attar-core"),
+            "torch": torch.__version__,
+            **more,
+        }
+
+    def jobs(
+        self,
+        row: tuple[str, ...],
+        samples: Batch | None,
+        arch: str,
+        networks: int,
+        *,
+        label_kind: LabelKind = "hard",
+        key: Mapping[str, Any] | None = None,
+    ) -> list[Job]:
+        """Return one job per network; a key makes their results cached."""
+        return [
+            Job(
+                row=row,
+                task=self.task,
+                samples=samples,
+                label_kind=label_kind,
+                arch=arch,
+                protocol=self.settings.protocol,
+                seed=self.settings.seed,
+                network=network,
+                key=None if key is None else self.key(arch=arch, network=network, **key),
+            )
+            for network in range(networks)
+        ]
+
+    def run(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], list[NetworkResult]]:
+        """Return the results of all jobs by row, in the order of the jobs."""
+        results: dict[int, dict[str, Any]] = {}
+        waiting = []
+        for index, job in enumerate(jobs):
+            known = None if job.key is None else self.store.get(job.key)
+            if known is None:
+                waiting.append(index)
+            else:
+                results[index] = known
+        shown = progress if self.settings.show else silent
+        with shown(len(waiting), f"training networks on {self.task.name}") as advance:
+            todo = [replace(jobs[index], key=None) for index in waiting]
+            finished = in_processes(train_and_test, todo, self.settings.workers) if todo else iter(())
+            for done, (place, result) in enumerate(finished, start=1):
+                index = waiting[place]
+                key = jobs[index].key
+                results[index] = result
+                self.cpu += result["cpu"]
+                if key is not None:
+                    self.store.put(key, result)
+                advance(done, " ".join(jobs[index].row))
+        rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
+        for index, job in enumerate(jobs):
+            rows[job.row].append(NetworkResult(**results[index]))
+        return rows
