@@ -44,7 +44,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/docs -q
+	$(BIN)/python -m pytest --doctest-modules core/src/attar/__init__.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -80,7 +80,7 @@ def _selected(
         "torch": torch.__version__,
         **key,
     }
-    store = Store(evaluator.store.path({}).parent.parent / "selections")
+    store = Store(evaluator.root / "selections")
     rows = torch.tensor(store.compute(cached, choose), dtype=torch.int64)
     return rows, _plain(task, rows, dtype, evaluator), key
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ class Job:
         protocol: How it is trained.
         seed: Seed of the evaluation.
         network: Number of the network.
-        key: What its result is cached under, or None.
+        key: What its result is kept under, or None.
+        cache: Folder that it is kept in.
     """
 
     row: tuple[str, ...]
@@ -80,6 +81,7 @@ class Job:
     seed: int
     network: int
     key: Mapping[str, Any] | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,18 @@ class NetworkResult:
 
 
 def train_and_test(job: Job) -> dict[str, Any]:
-    """Train the network of a job and return its :class:`NetworkResult` as JSON values."""
+    """Return the :class:`NetworkResult` of a job as JSON values, training only if it is not known.
+
+    The worker itself keeps the result, under a file lock: nothing is lost when the process
+    that waits for it ends, and two evaluations never train the same network twice.
+    """
+    if job.key is None or job.cache is None:
+        return _train_and_test(job)
+    found: dict[str, Any] = Store(job.cache).compute(job.key, lambda: _train_and_test(job))
+    return found
+
+
+def _train_and_test(job: Job) -> dict[str, Any]:
     meter = Meter()
     epochs: Epochs = (
         TrainEpochs(job.task) if job.samples is None else BatchEpochs(job.samples, job.label_kind)
@@ -133,7 +146,8 @@ class Evaluator:
 
     def __init__(self, task: Task, settings: EvaluationSettings, registry: Registry) -> None:
         self.task, self.settings, self.registry = task, settings, registry
-        self.store = Store((settings.cache or cache_root()) / "evaluations")
+        self.root = settings.cache or cache_root()
+        self.store = Store(self.root / "evaluations")
         self.cpu = 0.0
 
     def key(self, **more: Any) -> dict[str, Any]:
@@ -172,6 +186,7 @@ class Evaluator:
                 seed=self.settings.seed,
                 network=network,
                 key=None if key is None else self.key(arch=arch, network=network, **key),
+                cache=self.root / "evaluations",
             )
             for network in range(networks)
         ]
@@ -188,15 +203,12 @@ class Evaluator:
                 results[index] = known
         shown = progress if self.settings.show else silent
         with shown(len(waiting), f"training networks on {self.task.name}") as advance:
-            todo = [replace(jobs[index], key=None) for index in waiting]
+            todo = [jobs[index] for index in waiting]
             finished = in_processes(train_and_test, todo, self.settings.workers) if todo else iter(())
             for done, (place, result) in enumerate(finished, start=1):
                 index = waiting[place]
-                key = jobs[index].key
                 results[index] = result
                 self.cpu += result["cpu"]
-                if key is not None:
-                    self.store.put(key, result)
                 advance(done, " ".join(jobs[index].row))
         rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
         for index, job in enumerate(jobs):

@@ -20,14 +20,14 @@ __all__ = ["CPU_1", "FEATURE_TRAINING", "PROTOCOLS", "PUBLISHED", "Plateau", "Pr
 
 
 class Plateau(Settings):
-    """When the training loss counts as flat.
+    """When the training loss counts as flat: means over windows, since augmentation makes it noisy.
 
     Attributes:
-        patience: Epochs without improvement.
-        improvement: Fraction by which the best epoch's loss must fall to count as improved.
+        window: Epochs that a mean is taken over.
+        improvement: Fraction by which the mean must fall from one window to the next.
     """
 
-    patience: int = Field(default=60, ge=1)
+    window: int = Field(default=50, ge=1)
     improvement: float = Field(default=0.01, ge=0, lt=1)
 
 

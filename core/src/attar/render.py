@@ -18,6 +18,7 @@ def grid_picture(
     *,
     columns: int = 10,
     cell: float = 0.9,
+    limits: tuple[float, float] | None = None,
 ) -> bytes:
     """Draw samples in rows by class, with the class names at the left.
 
@@ -27,6 +28,7 @@ def grid_picture(
         classes: Names of the classes.
         columns: Most samples drawn of each class.
         cell: Side of a sample in inches.
+        limits: Values drawn black and white; each sample's own extremes where None.
 
     Returns:
         A PNG file.
@@ -61,7 +63,8 @@ def grid_picture(
             if lines:
                 axes.plot(np.ravel(samples[index]), linewidth=0.8)
             else:
-                axes.imshow(samples[index], cmap="gray", interpolation="nearest")
+                low, high = limits if limits is not None else (None, None)
+                axes.imshow(samples[index], cmap="gray", interpolation="nearest", vmin=low, vmax=high)
             if across == 0:
                 # A class name is shown, not read: a "$" in it is no formula.
                 axes.set_ylabel(

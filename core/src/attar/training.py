@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol as TypingProtocol
@@ -109,17 +110,17 @@ class _Watch:
         self.restart()
 
     def restart(self) -> None:
-        self._best = math.inf
-        self._since = 0
+        self._losses: list[float] = []
 
     def flat(self, loss: float) -> bool:
         if self._rule is None:
             return False
-        if loss < self._best * (1 - self._rule.improvement):
-            self._best, self._since = loss, 0
-        else:
-            self._since += 1
-        return self._since >= self._rule.patience
+        self._losses.append(loss)
+        window = self._rule.window
+        if len(self._losses) < 2 * window:
+            return False
+        before = statistics.fmean(self._losses[-2 * window : -window])
+        return statistics.fmean(self._losses[-window:]) > before * (1 - self._rule.improvement)
 
 
 def fit(

@@ -107,11 +107,16 @@ def restore_set(
 
 
 class TensorModality:
-    """Base of modalities whose samples are tensors: they add loading and architectures."""
+    """Base of modalities whose samples are tensors: they add loading and architectures.
+
+    Attributes:
+        limits: What :meth:`pixels` returns as black and white; each sample's own extremes if None.
+    """
 
     api = 1
     summary = ""
     Options: type[Settings] = SplitOptions
+    limits: tuple[float, float] | None = None
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.registry = registry or Registry()
@@ -128,4 +133,5 @@ class TensorModality:
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return a picture of the samples, a row per class, as PNG."""
-        return grid_picture(self.pixels(batch, info), batch.labels.tolist(), info.classes)
+        samples, labels = self.pixels(batch, info), batch.labels.tolist()
+        return grid_picture(samples, labels, info.classes, limits=self.limits)

@@ -180,7 +180,7 @@ def affine() -> TensorAugment:
     networks reach several points more with this than with :func:`siamese`
     (``benchmarks/tuning/mnist-augmentation.csv``, chosen on validation data).
     """
-    return TensorAugment((Crop(0.125), Scale(1.4), Rotate(25.0)), mode="all")
+    return TensorAugment((Crop(0.15), Scale(1.3), Rotate(25.0)), mode="all")
 
 
 def siamese(*, mirror: bool) -> TensorAugment:

@@ -64,6 +64,7 @@ class ImageModality(TensorModality):
 
     summary = "images: MNIST, CIFAR-10, … or your own folder of class subfolders"
     Options = ImageOptions
+    limits = (0.0, 1.0)
 
     def datasets(self) -> Mapping[str, str]:
         """Return the known data sets."""
