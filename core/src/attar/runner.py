@@ -104,14 +104,23 @@ class Observation:
 
 @contextmanager
 def frozen_buffers(model: nn.Module) -> Iterator[None]:
-    """Leave the buffers of a model, such as running statistics, as they were."""
-    saved = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    """Leave the buffers of a model, such as running statistics, as they were.
+
+    The model works on copies meanwhile. Writing the old values back instead would change, under
+    autograd's feet, what a later backward pass still needs.
+    """
+    saved = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    for module, name, buffer in saved:
+        setattr(module, name, buffer.clone())
     try:
         yield
     finally:
-        with torch.no_grad():
-            for buffer, value in saved:
-                buffer.copy_(value)
+        for module, name, buffer in saved:
+            setattr(module, name, buffer)
 
 
 class _Engine:
