@@ -35,12 +35,14 @@ class StepRecord:
         steps: Steps of the whole run.
         loss: Loss of the step, summed over its models.
         cost: Cost so far.
+        syn: The set as it is; it changes with the next step, so keep a copy of what you keep.
     """
 
     step: int
     steps: int
     loss: float
     cost: Cost
+    syn: SyntheticSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +288,7 @@ def run(
         if not math.isfinite(loss):
             raise DivergenceError(_diverged(done, saved, optim))
         for callback in options.callbacks:
-            callback(StepRecord(step=done, steps=steps, loss=loss, cost=meter.read()))
+            callback(StepRecord(step=done, steps=steps, loss=loss, cost=meter.read(), syn=engine.syn))
         stopping = done < steps and options.stop()
         if done % options.save_every == 0 or done == steps or stopping:
             state = engine.state_dict()
