@@ -265,15 +265,19 @@ def evaluate(
     keep_memory()
     registry = Registry()
     modality, paths = _split(what, registry)
-    odd = [key for key in changes if not key.startswith("protocol.")]
+    odd = [key for key in changes if not key.startswith(("protocol.", "data."))]
     if odd:
-        raise UsageError(f"unknown setting {odd[0]!r}: an evaluation has settings 'protocol.…' only")
-    chosen = protocol(protocol_name, {key.removeprefix("protocol."): value for key, value in changes.items()})
+        raise UsageError(
+            f"unknown setting {odd[0]!r}: an evaluation has settings 'protocol.…', and 'data.…' "
+            f"for how data are loaded"
+        )
+    chosen = protocol(protocol_name, _below("protocol.", changes))
     sets = [load(path, registry=registry) for path in paths]
     record = sets[0].manifest.data
     if modality is not None and modality != record.modality:
         raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")
-    task = load_task(_data_of(sets[0], registry), data or record.name, root, download)
+    resolved = _data_of(sets[0], registry, _below("data.", changes))
+    task = load_task(resolved, data or record.name, root, download)
     settings = EvaluationSettings(
         protocol=chosen,
         baselines=_baselines(baselines),
@@ -293,11 +297,17 @@ def evaluate(
     return 0
 
 
-def _data_of(artifact: Artifact, registry: Registry) -> Resolved:
+def _below(prefix: str, changes: Mapping[str, str]) -> dict[str, str]:
+    """Return the changes whose keys start with a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in changes.items() if key.startswith(prefix)}
+
+
+def _data_of(artifact: Artifact, registry: Registry, changes: Mapping[str, str]) -> Resolved:
     """Return a resolved recipe that names the data an artifact was made of."""
     record = artifact.manifest.data
+    options = {**record.options, **changes}
     recipe = Recipe(
-        data=DataRecipe(modality=record.modality, name=record.name, options=record.options),
+        data=DataRecipe(modality=record.modality, name=record.name, options=options),
         size=SizeRecipe(ipc=1),
         method="random",
     )

@@ -2,7 +2,7 @@
 
 from attar.selectors.rules import HERDING, K_CENTER, K_MEANS, RANDOM
 from attar.selectors.spaces import FEATURE_SPACES, FeatureSpace, class_features, feature_model
-from attar.selectors.use import Selection, select
+from attar.selectors.use import Selection, select, select_many
 
 __all__ = [
     "FEATURE_SPACES",
@@ -15,4 +15,5 @@ __all__ = [
     "class_features",
     "feature_model",
     "select",
+    "select_many",
 ]
