@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from attar import protocols
 from attar.artifact import Artifact
 from attar.cache import cache_root
 from attar.contracts import Task
+from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
 from attar.plugins import LoadRequest
-from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve
+from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.reports import Report
 from attar.runner import StepRecord
@@ -144,20 +143,24 @@ def distill(
         {"ipc": ipc, "total": total, "ratio": ratio, "bytes": bytes, "policy": policy},
         "size",
     )
-    recipe = Recipe(
-        data=DataRecipe(modality=task.modality, name=task.name),
-        size=size,
-        method=method,
-        objective=settings,
-        parameterization=dict(parameterization or {}),
-        run=RunRecipe(seed=seed),
+    recipe = parse(
+        Recipe,
+        {
+            "data": {"modality": task.modality, "name": task.name},
+            "size": size,
+            "method": method,
+            "objective": settings,
+            "parameterization": dict(parameterization or {}),
+            "run": {"seed": seed},
+        },
+        "",
     )
     resolved = resolve(recipe, registry)
     run_settings = RunSettings(
         out=None if out is None else Path(out),
         resume=resume,
         force=force,
-        device=torch.device(device),
+        device=find_device(device),
         callbacks=callbacks,
         show=show,
     )

@@ -41,7 +41,8 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 def _typed(name: str, factory: Architecture, settings: Mapping[str, str]) -> dict[str, Any]:
     parameters = inspect.signature(factory).parameters
     # A class is described by its constructor.
-    hints = get_type_hints(getattr(factory, "__init__") if inspect.isclass(factory) else factory)  # noqa: B009
+    target = getattr(factory, "__init__") if inspect.isclass(factory) else factory  # noqa: B009
+    hints = get_type_hints(target, include_extras=True)
     known = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     typed: dict[str, Any] = {}
     for key, value in settings.items():

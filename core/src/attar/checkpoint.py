@@ -32,9 +32,11 @@ def pack(tree: Any) -> tuple[dict[str, Tensor], Any]:
 
     def walk(node: Any, path: str) -> Any:
         if isinstance(node, Tensor):
+            # Numbered, since paths of different trees can read alike ("a/b" and "a" over "b").
+            name = f"{len(tensors)}:{path}"
             # A clone: safetensors refuses tensors that share memory.
-            tensors[path] = node.detach().cpu().contiguous().clone()
-            return {"tensor": path}
+            tensors[name] = node.detach().cpu().contiguous().clone()
+            return {"tensor": name}
         if isinstance(node, Mapping):
             return {"dict": [[key, walk(value, f"{path}/{key}")] for key, value in node.items()]}
         if isinstance(node, list | tuple):
@@ -96,12 +98,8 @@ class Checkpoints:
         """
         tensors, skeleton = pack(checkpoint.state)
         content = save(tensors)
-        header = {
-            "step": checkpoint.step,
-            "digest": hashlib.blake2b(content, digest_size=16).hexdigest(),
-            "meta": checkpoint.meta,
-            "state": skeleton,
-        }
+        header = {"step": checkpoint.step, "meta": checkpoint.meta, "state": skeleton}
+        header["digest"] = _digest(header, content)
         target = self._folder / f"step-{checkpoint.step:09d}"
         with staged_folder(target, force=True) as aside, disk_errors(target):
             (aside / "state.safetensors").write_bytes(content)
@@ -127,15 +125,25 @@ class Checkpoints:
         return None
 
 
+def _digest(header: Mapping[str, Any], content: bytes) -> str:
+    """Return a hash of all that a checkpoint holds."""
+    known = {key: value for key, value in header.items() if key != "digest"}
+    digest = hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=16)
+    digest.update(content)
+    return digest.hexdigest()
+
+
 def _read(path: Path) -> Checkpoint | None:
     try:
         header = read_json(path / "state.json")
+        if not isinstance(header, dict):
+            return None
         content = (path / "state.safetensors").read_bytes()
-        if hashlib.blake2b(content, digest_size=16).hexdigest() != header["digest"]:
+        if _digest(header, content) != header["digest"]:
             return None
         state = unpack(load(content), header["state"])
         return Checkpoint(step=int(header["step"]), state=state, meta=header["meta"])
-    except (UsageError, OSError, KeyError, TypeError, ValueError, SafetensorError, json.JSONDecodeError):
+    except (UsageError, OSError, LookupError, TypeError, ValueError, SafetensorError):
         return None
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "Split",
     "State",
     "Stateful",
+    "StorageType",
     "Subject",
     "SyntheticSet",
     "Task",
@@ -43,6 +44,8 @@ LabelKind: TypeAlias = Literal["hard", "probability", "regression"]
 
 Training uses cross-entropy for the first two and squared error for the last.
 """
+StorageType: TypeAlias = Literal["float32", "float16", "bfloat16"]
+"""What floating-point values are stored as."""
 State: TypeAlias = dict[str, Any]
 """A tree of dictionaries, lists, tensors, numbers, strings and None: what a checkpoint holds."""
 
@@ -160,7 +163,7 @@ class SetSpec:
     parameterization: str = "plain"
     settings: Mapping[str, Any] = field(default_factory=dict)
     label_kind: LabelKind = "hard"
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: StorageType = "float32"
 
 
 class Task(Protocol):

@@ -77,7 +77,7 @@ def evaluate_sets(
     for artifact in sets:
         batch = artifact.decode()
         kind = artifact.syn.label_kind
-        key = {"set": artifact.manifest.sha256}
+        key = {"set": artifact.manifest.sha256, "labels": kind}
         for each in dict.fromkeys((arch, *settings.architectures)):
             jobs += evaluator.jobs(("set", each), batch, each, networks, label_kind=kind, key=key)
     jobs += baseline_jobs(evaluator, arch, per_class, dtype)

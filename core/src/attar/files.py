@@ -14,7 +14,16 @@ from typing import Any
 
 from attar.errors import UsageError
 
-__all__ = ["check_free", "disk_errors", "read_json", "staged_folder", "sync_folder", "to_json", "write_file"]
+__all__ = [
+    "check_free",
+    "disk_errors",
+    "read_json",
+    "staged_folder",
+    "swap",
+    "sync_folder",
+    "to_json",
+    "write_file",
+]
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the command again",
@@ -23,6 +32,8 @@ _REASONS = {
     errno.EPERM: "writing there is not permitted; choose another folder",
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOTDIR: "a part of the path is a file; choose another folder",
+    errno.EEXIST: "a part of the path is a file; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EFBIG: "a file became larger than is permitted; raise the limit or choose another folder",
 }
 
@@ -103,17 +114,37 @@ def staged_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         aside.mkdir()
         try:
             yield aside
-            sync_folder(aside)
-            old = None
-            if path.exists():
-                old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-                os.replace(path, old)
-            os.replace(aside, path)
-            sync_folder(path.parent)
-            if old is not None:
-                shutil.rmtree(old, ignore_errors=True)
+            _sync_tree(aside)
+            swap(aside, path)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync_tree(path: Path) -> None:
+    """Make every file below a folder durable."""
+    for place, _, names in os.walk(path):
+        for name in names:
+            # Windows syncs only files that are open for writing.
+            with open(Path(place) / name, "rb+") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(place))
+
+
+def swap(new: Path, path: Path) -> None:
+    """Move `new` to `path`; what stood there is moved away before, and deleted last."""
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    replacing = path.exists()
+    if replacing:
+        os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        if replacing:
+            old.rename(path)
+        raise
+    sync_folder(path.parent)
+    if replacing:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def to_json(value: Any) -> bytes:
@@ -135,7 +166,7 @@ def read_json(path: Path, most: int = 64 * 2**20) -> Any:
         raise UsageError(
             f"{str(path.parent)!r} has no {path.name}; it is no complete artifact or run"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{str(path)!r} is no valid JSON ({error}); restore it from where it came"
         ) from error

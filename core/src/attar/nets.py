@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from attar.errors import UsageError
 
-__all__ = ["MLP", "ConvNet", "Linear", "NormName"]
+__all__ = ["MLP", "ActivationName", "ConvNet", "Count", "Linear", "NormName"]
 
 NormName = Literal["instance", "batch", "layer", "group", "none"]
 """Normalization between convolution and activation."""
+ActivationName = Literal["relu", "leaky_relu", "gelu", "sigmoid"]
+Count = Annotated[int, Field(ge=1)]
 
 _CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVERAGES: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
@@ -89,9 +92,9 @@ class MLP(nn.Module):
         feature: Sequence[int],
         classes: int,
         *,
-        width: int = 128,
-        depth: int = 2,
-        act: str = "relu",
+        width: Count = 128,
+        depth: Count = 2,
+        act: ActivationName = "relu",
     ) -> None:
         super().__init__()
         widths = [math.prod(feature)] + [width] * depth
@@ -150,10 +153,10 @@ class ConvNet(nn.Module):
         feature: Sequence[int],
         classes: int,
         *,
-        depth: int = 3,
-        width: int = 128,
+        depth: Count = 3,
+        width: Count = 128,
         norm: NormName = "instance",
-        act: str = "relu",
+        act: ActivationName = "relu",
         pool: Literal["avg", "max", "none"] = "avg",
     ) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import Field
 from torch import Generator, Tensor
 
 from attar.batch import Batch
@@ -92,8 +93,8 @@ class MethodSettings(Settings):
         parameterization: How values are stored.
     """
 
-    steps: int = 1000
-    subjects: int = 1
+    steps: int = Field(default=1000, ge=1)
+    subjects: int = Field(default=1, ge=1)
     model: str = ""
     init: str = "real"
     parameterization: str = "plain"

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from attar.contracts import StorageType
 from attar.errors import UsageError
 from attar.plugins import Method, MethodSettings, Modality
 from attar.registry import Registry
@@ -90,7 +91,7 @@ class RunRecipe(Settings):
     """
 
     seed: int = Field(default=0, ge=0)
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: StorageType = "float32"
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = Field(default=100, ge=1)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = ["grid_picture"]
+
+_MOST_ROWS = 60
 
 
 def grid_picture(
@@ -26,7 +29,7 @@ def grid_picture(
         samples: Arrays ``(h, w)``, ``(h, w, 3)`` with colors in [0, 1], or ``(d,)`` drawn as a line.
         labels: Class of each sample.
         classes: Names of the classes.
-        columns: Most samples drawn of each class.
+        columns: Most samples drawn of each class; of very many classes, only the first are drawn.
         cell: Side of a sample in inches.
         limits: Values drawn black and white; each sample's own extremes where None.
 
@@ -37,7 +40,7 @@ def grid_picture(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    present = sorted(set(labels))
+    present = sorted(set(labels))[:_MOST_ROWS]
     rows = {label: [i for i, owner in enumerate(labels) if owner == label][:columns] for label in present}
     most = max((len(row) for row in rows.values()), default=1)
     titles = {label: _short(classes[label]) for label in present}
@@ -71,7 +74,10 @@ def grid_picture(
                     titles[label], rotation=0, ha="right", va="center", fontsize=9, parse_math=False
                 )
     target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; that is no reason to warn.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()
 
 

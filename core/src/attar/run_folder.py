@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from attar.checkpoint import Checkpoint, Checkpoints
 from attar.contracts import State
 from attar.cost import Cost
 from attar.errors import InternalError, UsageError
-from attar.files import check_free, disk_errors, write_file
+from attar.files import check_free, disk_errors, swap, write_file
 from attar.recipe import Recipe, read_recipe
 from attar.runner import StepRecord
 
@@ -66,7 +65,9 @@ class RunFolder:
         self.target = settings.out
         self.beside = self.target.with_name(f".{self.target.name}.forced")
         self.recipe, self.environment = recipe, environment
-        replacing = settings.force and self.target.exists() and any(self.target.iterdir())
+        if not settings.resume:
+            settings.check()
+        replacing = settings.force and self.target.is_dir() and any(self.target.iterdir())
         self.path = self.beside if replacing else self.target
         self.checkpoints = Checkpoints(self.path / "checkpoint")
         self.log = self.path / "log.jsonl"
@@ -82,7 +83,18 @@ class RunFolder:
         write_file(self.path / "recipe.toml", self.recipe.to_toml().encode())
         return None
 
-    def _continue(self, settings: RunSettings) -> Checkpoint | None:
+    def finished(self) -> bool:
+        """Return whether the run is complete.
+
+        Raises:
+            UsageError: If it was started with another recipe.
+        """
+        if not (self.path / "artifact").is_dir():
+            return False
+        self._same_recipe()
+        return True
+
+    def _same_recipe(self) -> None:
         if not (self.path / "recipe.toml").is_file():
             raise UsageError(f"there is no run to resume in {str(self.target)!r}; start it without --resume")
         theirs = read_recipe(self.path / "recipe.toml")
@@ -92,6 +104,9 @@ class RunFolder:
                 f"the run in {str(self.target)!r} was started with another recipe: {difference}; "
                 f"give the same settings, or choose another --out"
             )
+
+    def _continue(self, settings: RunSettings) -> Checkpoint | None:
+        self._same_recipe()
         found = self.checkpoints.newest()
         if found is None:
             return None
@@ -143,8 +158,4 @@ class RunFolder:
         if self.path != self.beside:
             return
         with disk_errors(self.target):
-            old = self.target.with_name(f".{self.target.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(self.target, old)
-            os.replace(self.beside, self.target)
-            shutil.rmtree(old, ignore_errors=True)
+            swap(self.beside, self.target)

@@ -195,8 +195,11 @@ class _Engine:
     def _subject(self, ctx: Context) -> float:
         subject = self.objective.source.next(self.source, ctx, self.syn)
         precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=self.options.bf16)
-        with scoped(ctx.gen("global", ctx.clock.step)), frozen_buffers(subject.model), precision:
-            seen = self._observed(subject, ctx)
+        with frozen_buffers(subject.model), precision:
+            # Streams of their own: a resumed run observes again, at another step.
+            with scoped(ctx.gen("observe", subject.version)):
+                seen = self._observed(subject, ctx)
+        with scoped(ctx.gen("compare", ctx.clock.step)), frozen_buffers(subject.model), precision:
             batch = self._augmented(self.syn.decode(), seen.draws)
             loss = self.objective.loss.compare(subject, seen.stats, batch, ctx, self.learned)
         if loss.ndim != 0:
@@ -292,7 +295,7 @@ def run(
         stopping = done < steps and options.stop()
         if done % options.save_every == 0 or done == steps or stopping:
             state = engine.state_dict()
-            if not finite(state["syn"]):
+            if not finite([state["syn"], state["learned"]]):
                 raise DivergenceError(_diverged(done, saved, optim))
             if options.save is not None:
                 options.save(done, state, meter.read())

@@ -73,8 +73,10 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
     spec, seed = _spec(resolved), recipe.run.seed
 
     def sample_bytes() -> int:
-        one = task.synthesize(task.draw(1, derive(seed, "size")), spec, derive(seed, "size"))
-        return one.nbytes()
+        # One sample of each class, since labels of many classes take more bytes than of few.
+        labels = [label for label, n in enumerate(task.counts.tolist()) if n]
+        init = task.draw(1, derive(seed, "size"), labels)
+        return -(-task.synthesize(init, spec, derive(seed, "size")).nbytes() // len(labels))
 
     per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
     kind = "real" if resolved.settings is None else resolved.settings.init
@@ -105,7 +107,7 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     resolved = replace(resolved, recipe=recipe)
     environment = Environment.current(str(settings.device), recipe.run.precision)
     folder = RunFolder(recipe, settings, environment) if settings.out is not None else None
-    if folder is not None and settings.resume and (folder.path / "artifact").is_dir():
+    if folder is not None and settings.resume and folder.finished():
         logger.info("the run is complete already")
         return load(folder.path, registry=registry)
     if resolved.selector is not None:

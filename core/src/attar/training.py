@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from attar.batch import Batch
 from attar.contracts import Augment, LabelKind, Split, Task
+from attar.errors import UsageError
 from attar.protocols import Plateau, Protocol
 from attar.rng import scoped
 
@@ -217,7 +218,11 @@ def accuracy(
     batch: int = 512,
     device: torch.device = torch.device("cpu"),
 ) -> float:
-    """Return the accuracy on a split, in percent."""
+    """Return the accuracy on a split, in percent.
+
+    Raises:
+        UsageError: If the split is empty.
+    """
     model.eval()
     right = total = 0
     with torch.no_grad():
@@ -226,4 +231,6 @@ def accuracy(
             right += int((model(there.inputs).argmax(1) == there.labels).sum())
             total += len(piece)
     model.train()
+    if total == 0:
+        raise UsageError(f"the {split} data of {task.name!r} are empty; give at least one sample")
     return 100.0 * right / total

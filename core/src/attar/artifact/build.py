@@ -12,6 +12,7 @@ from attar.artifact.manifest import DataRecord, Environment, Manifest, MethodRec
 from attar.artifact.store import Artifact, serialize, tensor_records
 from attar.contracts import SyntheticSet, Task
 from attar.cost import Cost
+from attar.errors import UsageError
 from attar.plugins import DataInfo, Modality
 from attar.protocols import CPU_1, Protocol
 
@@ -50,9 +51,16 @@ def make_artifact(
 
     The set of the artifact is rebuilt from what is stored, so that what is evaluated in
     memory is what a reader of the file gets.
+
+    Raises:
+        UsageError: If a value does not fit its storage type.
     """
     baked = syn.bake()
     stored = baked.stored()
+    for name, tensor in stored.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise UsageError(f"{name!r} does not fit into {dtype}; choose run.dtype=float32")
     content = serialize(stored)
     rebuilt = modality.restore(baked.description(), stored)
     data = data_record(task, options)

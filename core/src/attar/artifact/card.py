@@ -37,7 +37,7 @@ def dataset_card(manifest: Manifest) -> str:
         ("Classes", f"{len(data.classes)}: {shown}{more}"),
         ("Samples", f"{size.stored:,} stored, {size.decoded:,} decoded"),
         ("Bytes", f"{size.bytes:,} of tensors, {size.bytes_on_disk:,} on disk"),
-        ("Method", f"{_code(method.name)}: {method.reference}"),
+        ("Method", f"{_code(method.name)}: {_code(method.reference)}"),
         ("Seed", str(manifest.seed)),
         ("Protocol", _code(manifest.protocol.name)),
         ("Cost", f"{manifest.cost.cpu:,.0f} CPU seconds"),
@@ -54,7 +54,7 @@ tags:
 - attar
 ---
 
-# A small set {made} {method.name}
+# A small set {made} {_code(method.name)}
 
 This folder holds a small training set that stands for a much larger real one.
 

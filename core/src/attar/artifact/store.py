@@ -144,6 +144,13 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path.name} in {str(path.parent)!r} is no text; restore it") from error
+
+
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -200,7 +207,7 @@ def load(path: str | Path, *, registry: Registry | None = None) -> Artifact:
     return Artifact(
         manifest=manifest,
         syn=syn,
-        recipe=_inside(folder, "recipe.toml").read_text("utf-8") if recipe.exists() else "",
+        recipe=_text(_inside(folder, "recipe.toml")) if recipe.exists() else "",
         preview=_inside(folder, "preview.png").read_bytes() if preview.exists() else b"",
     )
 

@@ -14,6 +14,7 @@ from attar.allocator import keep_memory
 from attar.api import load_task, name_of
 from attar.artifact import Artifact, load
 from attar.cli import tables
+from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
 from attar.files import to_json, write_file
@@ -62,20 +63,6 @@ def _logging(verbose: bool) -> None:
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="attar: %(message)s", force=True
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"the device {name!r} cannot be used here; choose --device cpu") from error
-    return device
 
 
 def make_recipe(
@@ -157,7 +144,7 @@ def distill(
         force=force,
         resume=resume,
         allow_inexact=allow_inexact,
-        device=_device(device),
+        device=find_device(device),
         show=not quiet and not as_json,
     )
     settings.check()

@@ -29,7 +29,6 @@ class DMSettings(MethodSettings):
         augment: Whether real and synthetic data are augmented by the same draws.
     """
 
-    steps: int = Field(default=1000, ge=1)
     lr: float = Field(default=1.0, gt=0)
     momentum: float = Field(default=0.5, ge=0, lt=1)
     per_class: int = Field(default=256, ge=1)

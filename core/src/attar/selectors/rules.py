@@ -5,6 +5,7 @@ Each is a pure function of features ``(m, d)`` of one class.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ def k_center(features: Tensor, n: int, gen: Generator) -> Tensor:
         Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985;
         Sener and Savarese, "Active Learning for CNNs: A Core-Set Approach", ICLR 2018.
     """
+    if n < 1:
+        return torch.empty(0, dtype=torch.int64)
     chosen = [int((features - features.mean(0)).norm(dim=1).argmin())]
     nearest = (features - features[chosen[0]]).norm(dim=1)
     nearest[chosen[0]] = -1.0
@@ -60,12 +63,16 @@ def k_center(features: Tensor, n: int, gen: Generator) -> Tensor:
 def k_means(features: Tensor, n: int, gen: Generator) -> Tensor:
     """Return the rows nearest to the centers of `n` clusters, the largest cluster first."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     n = min(n, len(features))
-    if n == len(features):
+    if n in (0, len(features)):
         return torch.arange(n)
     seed = int(torch.randint(2**31 - 1, (1,), generator=gen))
-    fitted = KMeans(n_clusters=n, n_init=3, random_state=seed).fit(features.numpy())
+    with warnings.catch_warnings():
+        # Equal samples make fewer clusters than asked for; distinct rows are returned all the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = KMeans(n_clusters=n, n_init=3, random_state=seed).fit(features.numpy())
     centers = torch.from_numpy(fitted.cluster_centers_).to(features)
     sizes = torch.bincount(torch.from_numpy(fitted.labels_).to(torch.int64), minlength=n)
     free = torch.ones(len(features), dtype=torch.bool)

@@ -29,8 +29,8 @@ class Items(Protocol):
     def read(self, rows: Tensor) -> Tensor:
         """Return the samples meant by `rows`, int64 ``(k,)``, as ``(k, *feature)``."""
 
-    def fingerprint(self) -> str:
-        """Return a hash of samples and labels, hexadecimal."""
+    def fingerprint(self, rows: Tensor | None = None) -> str:
+        """Return a hash of the samples and labels meant by `rows`, or of all, hexadecimal."""
 
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of these samples in their cheapest lossless form."""
@@ -53,6 +53,7 @@ class ArrayItems:
             raise UsageError(
                 f"{name} has {len(values)} samples but {len(labels)} labels; give one label per sample"
             )
+        _check_numbers(values, labels, name)
         _check_finite(values, name)
         self._values = values
         self._labels = labels.astype(np.int64)
@@ -71,18 +72,31 @@ class ArrayItems:
         """Return samples ``(k, *feature)`` in the array's type."""
         return torch.from_numpy(np.ascontiguousarray(self._values[rows.numpy()]))
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, rows: Tensor | None = None) -> str:
         """Return a hash of shape, type, values and labels."""
+        rows = torch.arange(len(self._labels)) if rows is None else rows
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(f"{self._values.shape}{self._values.dtype}".encode())
-        for start in range(0, len(self._values), 4096):
-            digest.update(np.ascontiguousarray(self._values[start : start + 4096]).data)
-        digest.update(np.ascontiguousarray(self._labels).data)
+        digest.update(f"{len(rows)}{self.feature}{self._values.dtype}".encode())
+        for part in rows.split(4096):
+            digest.update(np.ascontiguousarray(self._values[part.numpy()]).data)
+            digest.update(np.ascontiguousarray(self._labels[part.numpy()]).data)
         return digest.hexdigest()
 
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples in the array's type."""
         return len(rows) * int(np.prod(self.feature)) * self._values.dtype.itemsize
+
+
+def _check_numbers(values: NDArray[Any], labels: NDArray[Any], name: str) -> None:
+    if values.ndim < 2 or not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_):
+        raise UsageError(
+            f"{name} must be numbers of shape (n, *feature), but is {values.dtype} of shape {values.shape}"
+        )
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise UsageError(
+            f"the labels of {name} must be integers of shape (n,), but are {labels.dtype} "
+            f"of shape {labels.shape}"
+        )
 
 
 def _check_finite(values: NDArray[Any], name: str) -> None:
@@ -123,11 +137,9 @@ class ItemsView:
         """Return samples ``(k, *feature)``."""
         return self._items.read(self._rows[rows])
 
-    def fingerprint(self) -> str:
-        """Return a hash of the items looked at and of the rows."""
-        digest = hashlib.blake2b(self._items.fingerprint().encode(), digest_size=16)
-        digest.update(self._rows.numpy().tobytes())
-        return digest.hexdigest()
+    def fingerprint(self, rows: Tensor | None = None) -> str:
+        """Return a hash of the samples looked at, whatever else the items hold."""
+        return self._items.fingerprint(self._rows if rows is None else self._rows[rows])
 
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples in their cheapest lossless form."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from attar.batch import Batch
-from attar.contracts import SyntheticSet
+from attar.contracts import LabelKind, StorageType, SyntheticSet
 from attar.errors import UsageError
 from attar.plugins import DataInfo
 from attar.registry import Registry
@@ -44,8 +44,8 @@ class SetDescription(Settings):
 
     parameterization: str
     settings: dict[str, Any]
-    label_kind: str
-    dtype: str
+    label_kind: LabelKind
+    dtype: StorageType
 
 
 def class_rows(labels: Tensor, classes: int) -> list[Tensor]:
@@ -67,21 +67,36 @@ def holdout(items: Items, amount: float, classes: int, seed: int, purpose: str) 
         The items kept and the items held out. A class with one sample keeps it.
     """
     labels = items.labels
-    fraction = amount if amount < 1 else amount / max(len(labels), 1)
-    if fraction >= 1:
+    total = round(amount * len(labels)) if amount < 1 else round(amount)
+    if total >= len(labels):
         raise UsageError(
             f"a {purpose} part of {amount:g} samples leaves no training data of {len(labels)}; hold out fewer"
         )
+    parts = class_rows(labels, classes)
+    shares = _shares([len(rows) for rows in parts], total)
     kept, held = [], []
-    for label, rows in enumerate(class_rows(labels, classes)):
+    for label, (rows, n) in enumerate(zip(parts, shares, strict=True)):
         order = rows[torch.randperm(len(rows), generator=derive(seed, purpose, label))]
-        n = min(round(len(rows) * fraction), max(len(rows) - 1, 0))
         held.append(order[:n])
         kept.append(order[n:])
     return (
         ItemsView(items, torch.cat(kept).sort().values),
         ItemsView(items, torch.cat(held).sort().values),
     )
+
+
+def _shares(counts: Sequence[int], total: int) -> list[int]:
+    """Share `total` among classes by largest remainder, leaving each class at least one sample."""
+    whole = max(sum(counts), 1)
+    shares = [min(total * n // whole, max(n - 1, 0)) for n in counts]
+    remainders = sorted(range(len(counts)), key=lambda label: -(total * counts[label] % whole))
+    while sum(shares) < total:
+        free = [label for label in remainders if shares[label] < counts[label] - 1]
+        if not free:
+            break
+        for label in free[: total - sum(shares)]:
+            shares[label] += 1
+    return shares
 
 
 def restore_set(
@@ -94,16 +109,28 @@ def restore_set(
     values = {
         name.removeprefix("values."): tensor for name, tensor in tensors.items() if name.startswith("values.")
     }
-    targets = tensors.get("targets")
+    targets, labels = tensors.get("targets"), tensors["labels"].to(torch.int64)
+    restored = plugin.restore(settings, values)
+    with torch.no_grad():
+        _, owner = restored()
+    if labels.ndim != 1 or sorted(set(owner.tolist())) != list(range(len(labels))):
+        raise UsageError(f"the tensors of the artifact do not fit its description: {len(labels)} labels")
     return TensorSet(
-        plugin.restore(settings, values),
-        tensors["labels"].to(torch.int64),
+        restored,
+        labels,
         name=record.parameterization,
         settings=record.settings,
-        label_kind=record.label_kind,  # type: ignore[arg-type]
+        label_kind=record.label_kind,
         targets=None if targets is None else targets.to(torch.float32),
-        dtype=record.dtype,  # type: ignore[arg-type]
+        dtype=record.dtype,
     )
+
+
+def _drawable(sample: Tensor) -> Any:
+    """Return a sample as a picture ``(h, w)`` where it is one channel of one, else as a line ``(d,)``."""
+    if sample.ndim == 3 and len(sample) == 1:
+        return sample[0].numpy()
+    return sample.numpy() if sample.ndim == 2 and len(sample) > 1 else sample.reshape(-1).numpy()
 
 
 class TensorModality:
@@ -127,9 +154,9 @@ class TensorModality:
 
     def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
         """Return one array per sample to draw: ``(h, w)``, ``(h, w, 3)`` in [0, 1], or ``(d,)``."""
-        preprocess = Standardize.model_validate(info.preprocessing)
+        preprocess = parse(Standardize, info.preprocessing, "preprocessing")
         values = preprocess.decode(batch.inputs.detach().cpu())
-        return [sample.squeeze().numpy() for sample in values]
+        return [_drawable(sample) for sample in values]
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return a picture of the samples, a row per class, as PNG."""

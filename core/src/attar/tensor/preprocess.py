@@ -74,20 +74,21 @@ class Standardize(Settings):
         n = len(items.labels)
         if n == 0:
             raise UsageError("the training data are empty; give at least one sample per class")
-        total: Tensor | None = None
-        square: Tensor | None = None
+        mean = square = torch.zeros(1, dtype=torch.float64)
         count = 0
         for rows in torch.arange(n).split(1024):
             raw = items.read(rows).to(torch.float64) / scale
             values = raw.reshape(1, -1) if shared else raw.movedim(axis + 1, 0).flatten(1)
-            sums, squares = values.sum(1), (values**2).sum(1)
-            total = sums if total is None else total + sums
-            square = squares if square is None else square + squares
-            count += values.shape[1]
-        if total is None or square is None:
-            raise UsageError("the training data are empty; give at least one sample per class")
-        mean = total / count
-        std = (square / count - mean**2).clamp(min=0).sqrt()
+            # Chan, Golub and LeVeque's update: exact far from zero, where sums of squares are not.
+            more = values.shape[1]
+            own = values.mean(1)
+            distance = own - mean
+            square = (
+                square + ((values - own[:, None]) ** 2).sum(1) + distance**2 * (count * more / (count + more))
+            )
+            count += more
+            mean = mean + distance * (more / count)
+        std = (square / count).sqrt()
         # A constant feature carries nothing; leaving its scale alone keeps it finite.
-        std = torch.where(std > 1e-8, std, torch.ones_like(std))
+        std = torch.where(std > 1e-7 * mean.abs().clamp(min=1e-7), std, torch.ones_like(std))
         return cls(scale=scale, mean=tuple(mean.tolist()), std=tuple(std.tolist()), axis=axis)

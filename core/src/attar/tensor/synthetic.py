@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attar.batch import Batch
-from attar.contracts import LabelKind, SyntheticSet
+from attar.contracts import LabelKind, StorageType, SyntheticSet
 from attar.errors import UsageError
 
 __all__ = ["TensorSet"]
@@ -47,7 +47,7 @@ class TensorSet(SyntheticSet):
         settings: Mapping[str, Any] | None = None,
         label_kind: LabelKind = "hard",
         targets: Tensor | None = None,
-        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+        dtype: StorageType = "float32",
     ) -> None:
         super().__init__()
         if (targets is None) != (label_kind == "hard"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,22 +22,43 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 _MOST_PIXELS = 2**26
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image, turning whatever is wrong with it into one sentence."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of images that announce very many pixels, and does so too late.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise UsageError(
+                        f"{str(path)!r} announces {image.width} × {image.height} pixels; "
+                        f"images of more than {_MOST_PIXELS:,} pixels are refused"
+                    )
+                yield image
+    except UsageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UsageError(f"{str(path)!r} announces too many pixels; remove it") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{str(path)!r} cannot be read as an image; remove or repair it") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 16 or 32 bits per pixel with 8; Pillow itself would clip its shades."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image, dtype=np.float64)
+    scale = 257.0 if values.max(initial=0.0) > 255 else 1.0
+    return Image.fromarray(np.clip(np.round(values / scale), 0, 255).astype(np.uint8))
+
+
 def _decode(path: Path, channels: int, side: int) -> Tensor:
     """Return an image as uint8 ``(channels, side, side)``: resized to cover, cut at the center."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise UsageError(
-                    f"{path.name!r} announces {image.width} × {image.height} pixels; "
-                    f"images of more than {_MOST_PIXELS:,} pixels are refused"
-                )
-            upright = ImageOps.exif_transpose(image)
-            color = upright.convert("L" if channels == 1 else "RGB")
-            fitted = ImageOps.fit(color, (side, side), method=Image.Resampling.BILINEAR)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{str(path)!r} cannot be read as an image; remove or repair it") from error
+    with _opened(path) as image:
+        upright = _eight_bits(ImageOps.exif_transpose(image))
+        color = upright.convert("L" if channels == 1 else "RGB")
+        fitted = ImageOps.fit(color, (side, side), method=Image.Resampling.BILINEAR)
     values = torch.from_numpy(np.array(fitted))
     return values[None] if channels == 1 else values.permute(2, 0, 1)
 
@@ -71,10 +94,11 @@ class FolderItems:
         images = [_decode(self.paths[row], self.channels, self.side) for row in rows.tolist()]
         return torch.stack(images) if images else torch.empty((0, *self.feature), dtype=torch.uint8)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, rows: Tensor | None = None) -> str:
         """Return a hash of names, contents, labels and the form images are brought to."""
         digest = hashlib.blake2b(f"{self.feature}".encode(), digest_size=16)
-        for path, owner in zip(self.paths, self.owners, strict=True):
+        for row in range(len(self.paths)) if rows is None else rows.tolist():
+            path, owner = self.paths[row], self.owners[row]
             digest.update(f"{owner}/{path.name}/".encode())
             with open(path, "rb") as file:
                 digest.update(hashlib.file_digest(file, "blake2b").digest())
@@ -144,12 +168,9 @@ def common_form(listing: Listing, most: int = 200) -> tuple[int, int]:
     step = max(1, len(listing.paths) // most)
     sides, gray = [], True
     for path in listing.paths[::step]:
-        try:
-            with Image.open(path) as image:
-                sides.append(min(image.size))
-                gray = gray and image.mode in ("1", "L", "LA", "I", "I;16", "F")
-        except (UnidentifiedImageError, OSError, ValueError) as error:
-            raise UsageError(f"{str(path)!r} cannot be read as an image; remove or repair it") from error
+        with _opened(path) as image:
+            sides.append(min(image.size))
+            gray = gray and (image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"))
     median = sorted(sides)[len(sides) // 2]
     side = max((known for known in (16, 28, 32, 64, 96, 128) if known <= median), default=16)
     return (1 if gray else 3), side

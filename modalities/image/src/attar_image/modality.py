@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from attar.batch import Batch
 from attar.errors import UsageError
 from attar.plugins import DataInfo, LoadRequest
-from attar.settings import unknown
+from attar.settings import parse, unknown
 from attar.tensor import ArrayItems, Items, Standardize, TensorAugment, TensorModality, TensorTask
 from attar.tensor.builtin import digits_arrays
 from attar.tensor.modality import SplitOptions, holdout
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from attar_image.augment import affine, siamese
@@ -41,6 +41,10 @@ _ORIENTED = frozenset({"digits", "mnist"})
 _TEST_NAMES = ("test", "val", "validation")
 
 
+# Numbers arrive as text from the command line, so they are converted before they are compared.
+Channels = Annotated[Literal[0, 1, 3], BeforeValidator(int)]
+
+
 class ImageOptions(SplitOptions):
     """How images are loaded.
 
@@ -54,7 +58,7 @@ class ImageOptions(SplitOptions):
     """
 
     size: int = Field(default=0, ge=0, le=256)
-    channels: int = Field(default=0, ge=0, le=3)
+    channels: Channels = 0
     augment: Literal["auto", "siamese", "affine", "none"] = "auto"
     mirror: bool | None = None
 
@@ -91,7 +95,7 @@ class ImageModality(TensorModality):
 
     def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
         """Return the images in natural colors, ``(h, w)`` or ``(h, w, 3)`` in [0, 1]."""
-        preprocess = Standardize.model_validate(info.preprocessing)
+        preprocess = parse(Standardize, info.preprocessing, "preprocessing")
         values: Tensor = preprocess.decode(batch.inputs.detach().cpu()) / preprocess.scale
         images = values.clamp(0, 1).permute(0, 2, 3, 1).numpy()
         return [image[:, :, 0] if image.shape[2] == 1 else image for image in images]

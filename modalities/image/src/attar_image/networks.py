@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from attar.nets import MLP, ConvNet, Linear
+from attar.nets import MLP, ConvNet, Count, Linear
 from attar.tensor import Architecture
 from torch import Tensor, nn
 from torch.nn import functional
@@ -58,7 +58,7 @@ class ResNet18(nn.Module):
         feature: Sequence[int],
         classes: int,
         *,
-        width: int = 64,
+        width: Count = 64,
         norm: Literal["instance", "batch"] = "batch",
     ) -> None:
         super().__init__()

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attar.baselines
+import attar.evaluation_jobs
+import pytest
+import torch
+from attar.api import distill
+from attar.artifact import Environment, MethodRecord, make_artifact
+from attar.contracts import SetSpec
+from attar.cost import Cost
+from attar.errors import UsageError
+from attar.evaluation import EvaluationSettings, evaluate_sets
+from attar.evaluation_jobs import Job
+from attar.protocols import protocol
+from attar.registry import Registry
+from attar.rng import derive
+
+BASELINES = ("whole", "random", "herding", "k-center", "k-means")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Train in this process, and list the rows of the networks trained."""
+    found = []
+
+    def serial(function, items, workers):
+        for index, item in enumerate(items):
+            if isinstance(item, Job):
+                found.append("/".join(item.row))
+            yield index, function(item)
+
+    for module in (attar.baselines, attar.evaluation_jobs):
+        monkeypatch.setattr(module, "in_processes", serial)
+    return found
+
+
+@pytest.fixture
+def settings(tmp_path):
+    def make(**changes):
+        short = protocol("cpu-1", {"epochs": 2, "networks": 1, "plateau": None})
+        return EvaluationSettings(
+            **{"protocol": short, "model": "linear", "cache": tmp_path / "cache", "baselines": (), **changes}
+        )
+
+    return make
+
+
+def distilled(task, **changes):
+    return distill(task, **{"method": "dm", "ipc": 1, "steps": 2, "model": "linear", **changes})
+
+
+def soft(task, kind):
+    init = task.draw(1, derive(0), [0, 1, 2])
+    return make_artifact(
+        task,
+        Registry().get("modalities", "tensor"),
+        task.synthesize(init, SetSpec(label_kind=kind), derive(0)),
+        kind="distilled",
+        method=MethodRecord(name="soft", reference="", settings={}),
+        seed=0,
+        cost=Cost(),
+        environment=Environment.current(),
+    )
+
+
+def test_a_report_has_every_field_and_is_not_computed_twice(blobs, trained, settings):
+    task = blobs()
+    sets = [distilled(task, seed=seed) for seed in (0, 1)]
+    asked = settings(baselines=BASELINES, equal_bytes=True, architectures=("mlp,width=8",))
+    report = evaluate_sets(task, sets, asked)
+    assert (report.method, report.data, report.architecture) == ("dm", "blobs", "linear")
+    assert (report.accuracy.n, report.n_sets, report.n_networks) == (2, 2, 1)
+    assert 0 <= report.accuracy.mean <= 100
+    assert report.validation.n == 2
+    assert (report.samples, report.bytes) == (3, 3 * 4 * 4 + 3)
+    assert {name: score.n for name, score in report.baselines.items()} == {
+        "whole": 1,
+        "random": 5,
+        "herding": 1,
+        "k-center": 1,
+        "k-means": 1,
+    }
+    assert report.details["whole"].samples == task.size("train")
+    assert report.details["random"].samples == 3
+    herding = report.details["herding"]
+    assert set(herding.validation) == {"input", "random", "trained"}
+    assert herding.validation[herding.space] == max(herding.validation.values())
+    assert report.architectures["mlp,width=8"].n == 2
+    # One float32 vector of four and its label are 17 bytes, so that one per class fits.
+    assert (report.equal_bytes.samples, report.equal_bytes.bytes) == (3, 51)
+    assert report.protocol == asked.protocol
+    assert report.data_changed is False
+    assert len(trained) == 4 + 1 + 5 + 3 * 3 + 5
+    trained.clear()
+    again = evaluate_sets(task, sets, asked)
+    assert trained == []
+    assert (again.accuracy, again.baselines) == (report.accuracy, report.baselines)
+
+
+def test_a_cached_result_depends_on_data_protocol_and_seed(blobs, trained, settings):
+    task = blobs()
+    artifact = distilled(task)
+    other = settings(protocol=protocol("cpu-1", {"epochs": 3, "networks": 1}))
+    for asked in (settings(), settings(seed=1), other):
+        evaluate_sets(task, [artifact], asked)
+    assert evaluate_sets(blobs(seed=1), [artifact], settings()).data_changed is True
+    assert trained == ["set/linear"] * 4
+
+
+def test_a_cached_result_depends_on_the_kind_of_labels(blobs, trained, settings):
+    task = blobs()
+    for kind in ("probability", "regression"):
+        evaluate_sets(task, [soft(task, kind)], settings())
+    assert trained == ["set/linear"] * 2
+
+
+def test_without_validation_data_no_feature_space_is_chosen(blobs, trained, settings):
+    task = blobs(validation=None)
+    report = evaluate_sets(task, [distilled(task)], settings(baselines=("herding",)))
+    assert report.validation is None
+    assert report.details["herding"].space == "input"
+    assert report.details["herding"].note == "no validation data, so no feature space was chosen"
+
+
+def test_processes_give_the_figures_of_one(blobs, settings, monkeypatch, tmp_path):
+    task = blobs()
+    artifact = distilled(task)
+    two = protocol("cpu-1", {"epochs": 2, "networks": 2})
+    spawned = evaluate_sets(task, [artifact], settings(protocol=two, workers=2, cache=tmp_path / "one"))
+
+    def serial(function, items, workers):
+        return ((index, function(item)) for index, item in enumerate(items))
+
+    monkeypatch.setattr(attar.evaluation_jobs, "in_processes", serial)
+    here = evaluate_sets(task, [artifact], settings(protocol=two, cache=tmp_path / "two"))
+    assert spawned.accuracy == here.accuracy
+
+
+def test_an_unknown_baseline_lists_the_choices(blobs, settings):
+    task = blobs()
+    sentence = "unknown baseline 'herdin': did you mean 'herding'? choose from herding"
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        evaluate_sets(task, [distilled(task)], settings(baselines=("herdin",)))
+
+
+def test_no_set_is_refused(blobs, settings):
+    with pytest.raises(UsageError, match="there is no set to evaluate; give at least one artifact"):
+        evaluate_sets(blobs(), [], settings())
+
+
+@pytest.mark.parametrize("change", [{"ipc": 2}, {"method": "random", "steps": None, "model": None}])
+def test_sets_that_differ_are_refused(blobs, settings, change):
+    task = blobs()
+    wanted = {"method": "dm", "ipc": 1, "steps": 2, "model": "linear", **change}
+    other = distill(task, **{key: value for key, value in wanted.items() if value is not None})
+    with pytest.raises(UsageError, match="the sets differ in method or size; evaluate them apart"):
+        evaluate_sets(task, [distilled(task), other], settings())
+
+
+def test_a_set_of_other_data_is_refused(blobs, settings):
+    with pytest.raises(UsageError, match=r"the set was made of 'blobs' \(tensor, 3 classes\), the data"):
+        evaluate_sets(blobs(counts=(9, 9)), [distilled(blobs())], settings())
+
+
+def test_distilling_leaves_the_test_split_out(blobs):
+    task = blobs()
+    other = blobs(test=blobs(seed=5).test)
+    one, same = distilled(task), distilled(other)
+    assert torch.equal(one.decode().inputs, same.decode().inputs)
+    assert one.manifest.data == same.manifest.data
+
+
+def test_the_cache_lies_where_it_is_wanted(blobs, trained, settings, tmp_path):
+    evaluate_sets(blobs(), [distilled(blobs())], settings())
+    names = {path.parent.name for path in Path(tmp_path / "cache").rglob("*.json")}
+    assert names == {"evaluations"}

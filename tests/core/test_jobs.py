@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import pytest
+import torch
+from attar.jobs import default_workers, in_processes
+
+PID = partial(eval, "__import__('os').getpid()")
+THREADS = partial(eval, "__import__('torch').get_num_threads()")
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_carry_the_place_of_their_item():
+    assert sorted(in_processes(abs, [-3, 2, -1], 2)) == [(0, 3), (1, 2), (2, 1)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_work_runs_with_one_thread_and_leaves_this_process_as_it_was(two_threads, workers):
+    assert [found for _, found in in_processes(THREADS, [{}, {}], workers)] == [1, 1]
+    assert torch.get_num_threads() == 2
+
+
+def test_several_workers_are_other_processes():
+    assert os.getpid() not in {found for _, found in in_processes(PID, [{}, {}], 2)}
+
+
+def test_there_is_at_least_one_worker():
+    assert default_workers() >= 1

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from attar.api import distill, task
+from attar.artifact import load
+from attar.errors import UsageError
+from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve
+from attar.registry import Registry
+from attar.runner import Stopped
+from attar.runs import RunSettings, distill_recipe, start
+
+SETTINGS = {"method": "dm", "ipc": 1, "steps": 6, "model": "linear", "reuse": 2}
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def stop_after(steps, data, out, **changes):
+    registry = Registry()
+    recipe = Recipe(
+        data=DataRecipe(modality="tensor", name=data.name),
+        size=SizeRecipe(ipc=1, policy="repeat"),
+        objective={"steps": 6, "model": "linear", "reuse": 2, **changes},
+    )
+    seen = []
+    settings = RunSettings(out=out, callbacks=[seen.append], stop=lambda: len(seen) >= steps)
+    with pytest.raises(Stopped):
+        distill_recipe(data, resolve(recipe, registry), settings, registry)
+
+
+def test_a_run_leaves_recipe_log_checkpoints_and_artifact(blobs, tmp_path):
+    artifact = distill(blobs(), **SETTINGS, out=tmp_path / "run")
+    found = {path.name for path in (tmp_path / "run").iterdir()}
+    assert found == {"recipe.toml", "log.jsonl", "checkpoint", "artifact"}
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert load(tmp_path / "run").manifest == artifact.manifest
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_stopped_run_resumes_to_the_same_bytes(blobs, tmp_path, steps):
+    distill(blobs(), **SETTINGS, out=tmp_path / "whole")
+    stop_after(steps, blobs(), tmp_path / "run")
+    distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True)
+    whole, resumed = (files(tmp_path / name / "artifact") for name in ("whole", "run"))
+    assert whole["data.safetensors"] == resumed["data.safetensors"]
+    assert whole["recipe.toml"] == resumed["recipe.toml"]
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_resuming_with_another_recipe_is_refused(blobs, tmp_path, finished):
+    if finished:
+        distill(blobs(), **SETTINGS, out=tmp_path / "run")
+    else:
+        stop_after(2, blobs(), tmp_path / "run")
+    with pytest.raises(UsageError, match=re.escape("started with another recipe: objective.lr is 1.0 there")):
+        distill(blobs(), **SETTINGS, lr=0.5, out=tmp_path / "run", resume=True)
+
+
+def test_resuming_a_finished_run_returns_it(blobs, tmp_path):
+    made = distill(blobs(), **SETTINGS, out=tmp_path / "run")
+    assert distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True).manifest == made.manifest
+
+
+def test_there_must_be_a_run_to_resume(blobs, tmp_path):
+    with pytest.raises(UsageError, match="there is no run to resume in"):
+        distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True)
+
+
+def test_a_run_is_replaced_only_by_force(blobs, tmp_path):
+    distill(blobs(), **SETTINGS, out=tmp_path / "run")
+    before = files(tmp_path / "run" / "artifact")
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        distill(blobs(), **{**SETTINGS, "ipc": 2}, out=tmp_path / "run")
+    assert files(tmp_path / "run" / "artifact") == before
+    distill(blobs(), **{**SETTINGS, "ipc": 2}, out=tmp_path / "run", force=True)
+    assert load(tmp_path / "run").manifest.size.ipc == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_file_in_place_of_the_run_is_refused(blobs, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(UsageError, match="is a file; choose another --out"):
+            distill(blobs(), **SETTINGS, out=tmp_path / "run", force=force)
+
+
+def test_the_same_seed_gives_the_same_bytes(blobs, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        distill(blobs(), **SETTINGS, seed=seed).save(tmp_path / name)
+    one, same, other = (files(tmp_path / name)["data.safetensors"] for name in "abc")
+    assert one == same != other
+
+
+@pytest.mark.parametrize("name", ["random", "herding", "k-center", "k-means"])
+def test_selectors_record_their_rows(blobs, name):
+    data = blobs()
+    artifact = distill(data, method=name, ipc=2)
+    rows = artifact.manifest.method.rows
+    assert artifact.manifest.kind == "selected"
+    assert len(set(rows)) == 6
+    assert artifact.decode().inputs.equal(data.gather(data.labels.new_tensor(rows)).inputs)
+    assert artifact.manifest.method.feature_space == (None if name == "random" else "input")
+
+
+@pytest.mark.parametrize("classes", [3, 300])
+def test_a_byte_budget_is_kept(blobs, classes):
+    registry = Registry()
+    recipe = Recipe(
+        data=DataRecipe(modality="tensor", name="blobs"),
+        size=SizeRecipe(bytes=40 * classes, policy="repeat"),
+    )
+    # Labels above 255 take two bytes, whichever label a sample drawn for its size has.
+    syn, per_class = start(blobs(counts=(6,) * classes), resolve(recipe, registry), registry)
+    assert sum(per_class) > classes
+    assert syn.nbytes() <= 40 * classes
+
+
+def test_a_single_class_with_a_single_sample_distills(blobs):
+    artifact = distill(blobs(counts=(2,)), **{**SETTINGS, "ipc": 3})
+    assert artifact.manifest.size.stored == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"method": "dmm"}, "unknown method 'dmm': did you mean 'dm'?"),
+        ({"learning_rate": 1}, "unknown setting 'objective.learning_rate'"),
+        ({"ipc": None}, "give exactly one of ipc, total, ratio and bytes, not none"),
+        ({"total": 3}, "give exactly one of ipc, total, ratio and bytes, not ipc and total"),
+        ({"model": "liner"}, "unknown architecture 'liner': did you mean 'linear'?"),
+        ({"seed": -1}, "run.seed = -1 does not fit"),
+        ({"method": ""}, "name a method"),
+        ({"device": "gpu"}, "gpu"),
+    ],
+)
+def test_a_mistake_in_a_call_is_one_sentence(blobs, changes, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        distill(blobs(), **{**SETTINGS, **changes})
+
+
+def test_data_with_a_path_for_a_name_are_one_sentence(blobs):
+    with pytest.raises(UsageError, match="data are named without a path"):
+        distill(blobs(name="a/b"), **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"modality": "tenser"}, "unknown modality 'tenser': did you mean 'tensor'?"),
+        ({"data": "digit"}, "unknown data 'digit': did you mean 'digits'? choose from breast-cancer, digits"),
+        ({"data": "x.npz"}, "there is no file 'x.npz'; give the path of a .npz file"),
+        ({"validaton": 0.1}, "unknown setting 'data.options.validaton'"),
+        ({"root": "/no/such/folder"}, "there is no folder '/no/such/folder'"),
+    ],
+)
+def test_data_that_cannot_be_had_are_one_sentence(changes, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        task(**{"modality": "tensor", "data": "digits", **changes})
