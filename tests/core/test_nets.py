@@ -79,3 +79,10 @@ def test_convnet_options_give_finite_logits(pool, act):
 def test_convnet_refuses_vectors():
     with pytest.raises(UsageError, match="choose the architecture 'mlp' instead"):
         ConvNet((5,), 2)
+
+
+@pytest.mark.parametrize(("side", "left"), [(1, 1), (5, 1), (7, 1), (8, 1), (9, 2), (12, 2), (16, 2)])
+def test_convnet_pads_sides_that_are_no_multiple(side, left):
+    # At depth 3 a side is brought up to the next multiple of 8, or one more where it is odd.
+    net = build(ConvNet, (1, side, side), 2, depth=3, width=2)
+    assert net.feature_maps(samples(2, 1, side, side))[-1].shape == (2, 2, left, left)

@@ -90,7 +90,10 @@ class Coresets:
                     choices.append(_Choice(task, rules, space, self._arch, self._per_class, draw))
         if not choices:
             return
-        for place, found in in_processes(_choose, choices, self._evaluator.settings.workers):
+        # Rules that look at no features are done sooner than a process starts.
+        cheap = not any(rule.uses_features for choice in choices for rule in choice.selectors.values())
+        workers = 1 if cheap else self._evaluator.settings.workers
+        for place, found in in_processes(_choose, choices, workers):
             for name, rows in found.items():
                 self._store.put(self._stored(name, choices[place].space, choices[place].draw), rows)
 

@@ -217,6 +217,10 @@ class Task(Protocol):
     def architecture(self) -> str:
         """The architecture used where none is named."""
 
+    @property
+    def architectures(self) -> Mapping[str, Any]:
+        """The factories known, by name."""
+
     def size(self, split: Split) -> int:
         """Return the number of samples of a split; 0 if the task has none."""
 
@@ -227,7 +231,10 @@ class Task(Protocol):
         """
 
     def epoch(self, split: Split, size: int, gen: Generator | None = None) -> Iterator[Batch]:
-        """Yield a split once in batches of at most `size`, in random order if `gen` is given."""
+        """Yield a split once in batches of at most `size`, in random order if `gen` is given.
+
+        Where rows cannot be apart, as on a small graph, one batch holds them all.
+        """
 
     def gather(self, rows: Tensor) -> Batch:
         """Return training rows as a self-contained batch; a graph returns the induced subgraph."""

@@ -34,6 +34,19 @@ def _one(function: Callable[[T], R], index: int, item: T) -> tuple[int, R]:
     return index, function(item)
 
 
+def _here(function: Callable[[Any], R], items: Sequence[Any]) -> Iterator[tuple[int, R]]:
+    """Work in this process, with one thread as a worker would, and give its threads back."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for index, item in enumerate(items):
+            yield index, function(item)
+    finally:
+        torch.set_num_threads(before)
+
+
 def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: int) -> Iterator[tuple[int, R]]:
     """Yield the place and the result of each item, as they are finished.
 
@@ -45,11 +58,14 @@ def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: in
     Raises:
         UsageError: If a worker process was killed, as happens when memory runs out.
     """
+    if workers == 1 or len(items) <= 1:
+        yield from _here(function, items)
+        return
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     calls: Iterable[Any] = (delayed(_one)(function, i, item) for i, item in enumerate(items))
-    workers = max(1, min(workers, len(items)))
+    workers = min(workers, len(items))
     try:
         with parallel_config(backend="loky", inner_max_num_threads=1):
             # One job per dispatch: jobs are minutes long, and the last ones should not queue up.

@@ -80,6 +80,8 @@ PROTOCOLS: Mapping[str, Protocol] = {each.name: each for each in (CPU_1, PUBLISH
 def protocol(name: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     """Return a named protocol, with changes; a changed one is called ``name*``.
 
+    Changes may be nested, or name a nested key with a dot, such as ``optimizer.lr``.
+
     Raises:
         UsageError: If the name or a setting is unknown.
     """
@@ -88,4 +90,11 @@ def protocol(name: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     known = PROTOCOLS[name]
     if not changes:
         return known
-    return parse(Protocol, {**known.model_dump(), **changes, "name": f"{name}*"}, "protocol")
+    values = known.model_dump()
+    for key, value in changes.items():
+        node, (*parents, last) = values, key.split(".")
+        for parent in parents:
+            node = node.get(parent) or {}
+        old = node.get(last)
+        node[last] = {**old, **value} if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return parse(Protocol, {**values, "name": f"{name}*"}, "protocol")

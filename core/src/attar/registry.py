@@ -15,7 +15,7 @@ from typing import Any
 from attar.errors import PluginError
 from attar.settings import unknown
 
-__all__ = ["GROUPS", "PLUGIN_API", "Entry", "Registry"]
+__all__ = ["GROUPS", "PLUGIN_API", "Entry", "Registry", "verify"]
 
 PLUGIN_API = 1
 """Number of the plugin contract; a plugin states the one it was written for as ``api``."""
@@ -151,11 +151,21 @@ def _load(entry: Entry) -> Any:
             f"{owner} failed to load ({type(error).__name__}: {error}): "
             f"reinstall {entry.distribution} or report it to its authors"
         ) from error
-    _verify(entry.group, plugin, owner)
+    verify(entry.group, plugin, owner)
     return plugin
 
 
-def _verify(group: str, plugin: Any, owner: str) -> None:
+def verify(group: str, plugin: Any, owner: str) -> None:
+    """Refuse a plugin that does not fit the contract of its group.
+
+    Args:
+        group: One of :data:`GROUPS`.
+        plugin: What its entry point loaded.
+        owner: What it is called in errors.
+
+    Raises:
+        PluginError: Naming what was expected and what was found.
+    """
     api = getattr(plugin, "api", None)
     if not isinstance(api, int):
         raise PluginError(

@@ -8,6 +8,7 @@ very draws that the uninterrupted run makes.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def derive(seed: int, *path: str | int) -> Generator:
         seed: The run's seed, any integer.
         path: The purpose of the draws, such as ``("real", step, k)``.
     """
-    words = "/".join(f"{type(word).__name__}:{word}" for word in (seed, *path))
+    words = json.dumps([int(seed), *(word if isinstance(word, str) else int(word) for word in path)])
     digest = hashlib.blake2b(words.encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 

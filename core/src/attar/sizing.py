@@ -14,6 +14,7 @@ from attar.recipe import SizeRecipe
 from attar.registry import Registry
 from attar.rng import derive
 from attar.selectors.use import select
+from attar.settings import unknown
 
 __all__ = ["allocate", "initial_batch"]
 
@@ -111,6 +112,9 @@ def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, re
             task.draw(n, derive(seed, "init", label), [label]) for label, n in enumerate(per_class) if n
         ]
     else:
+        known = registry.names("selectors")
+        if kind not in known:
+            raise UsageError(unknown("init", kind, ["real", "noise", *known]))
         selector = registry.get("selectors", kind)
         rows = select(task, selector, per_class, None, seed, kind).rows
         owners = task.labels[rows]

@@ -299,6 +299,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 our bug, 2 the user's mistake or the disk, 130 stopped and resumable.
     """
+    # Threads that wait for work would otherwise spin, which on a busy machine costs several
+    # times the work itself. It must be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code: int | None = DONE
     try:
         result = app(args=arguments, standalone_mode=False)

@@ -38,6 +38,7 @@ class PlainPlugin:
     api = 1
     summary = "one stored sample is one sample"
     Settings = NoSettings
+    claims = frozenset({"lossless"})
 
     def initialize(self, values: Tensor, settings: NoSettings, gen: Generator) -> Plain:
         """Return the parameterization that starts at `values`, ``(n, *feature)``."""

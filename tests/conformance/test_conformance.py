@@ -1,0 +1,36 @@
+"""Every plugin that is installed keeps the laws of its seam.
+
+What is installed is listed by the registry, so that a new plugin adds its own rows; a modality
+adds a line to the table of data, unless it names ``conformance_data`` itself.
+"""
+
+from attar.registry import Registry
+from attar.testing import Check, DataTable, checks_for_installed, parametrize_with_checks
+
+REGISTRY = Registry()
+
+DATA: DataTable = {
+    "tensor": ("digits", "iris"),
+    "image": ("digits",),
+}
+
+CLAIMS: dict[str, frozenset[str]] = {
+    "dm": frozenset({"zero_at_real", "order_free"}),
+}
+"""What each method claims; a claim that is dropped stops being checked, so it fails here."""
+
+
+class TestConformance:
+    @parametrize_with_checks(checks_for_installed(data=DATA, registry=REGISTRY))
+    def test_law(self, check: Check) -> None:
+        check.run()
+
+
+class TestClaims:
+    def test_every_method_has_a_row(self) -> None:
+        assert set(CLAIMS) == set(REGISTRY.names("objectives"))
+
+    def test_claims_are_those_listed(self) -> None:
+        methods = {name: REGISTRY.get("objectives", name) for name in REGISTRY.names("objectives")}
+        built = {name: method.build(method.Settings()) for name, method in methods.items()}
+        assert {name: objective.loss.claims for name, objective in built.items()} == CLAIMS
