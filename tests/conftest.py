@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Machines are busy: no test may fail for being slow, and a failure must come again.
+settings.register_profile("attar", deadline=None, derandomize=True)
+settings.load_profile("attar")
 
 
 @pytest.fixture(autouse=True, scope="session")
