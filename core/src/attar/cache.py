@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attar.errors import UsageError
-from attar.files import read_json, to_json, write_file
+from attar.files import disk_errors, read_json, to_json, write_file
 
 __all__ = ["Store", "cache_root"]
 
@@ -61,7 +61,8 @@ class Store:
             return found
         from filelock import FileLock
 
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(str(self.path(key)) + ".lock"):
             found = self.get(key)
             if found is None:

@@ -22,7 +22,8 @@ def find_device(name: str) -> torch.device:
             name = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        # Copying there and back tells what can be computed with.
+        torch.zeros(1).to(device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"the device {name!r} cannot be used here; choose cpu") from error
     return device

@@ -16,6 +16,7 @@ from attar.errors import UsageError
 from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator, Job, NetworkResult
 from attar.registry import Registry
 from attar.reports import EqualBytes, Report, Score, Seconds
+from attar.rng import derive
 from attar.settings import unknown
 
 __all__ = ["BASELINES", "EvaluationSettings", "evaluate_sets"]
@@ -69,6 +70,8 @@ def evaluate_sets(
     evaluator = Evaluator(task, settings, registry)
     first = sets[0].manifest
     arch = settings.model or first.method.model or task.architecture
+    for each in (arch, *settings.architectures):
+        task.build(each, derive(0, "check"))
     networks = settings.protocol.networks
     per_class = torch.bincount(sets[0].syn.labels, minlength=len(task.classes)).tolist()
     per_class = [min(n, have) for n, have in zip(per_class, task.counts.tolist(), strict=True)]

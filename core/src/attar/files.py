@@ -44,9 +44,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0)
-        if reason is None:
-            raise
+        other = f"{error.strerror or error}; choose another folder"
+        reason = _REASONS.get(error.errno or 0, other)
         raise UsageError(f"cannot write {str(path)!r}: {reason}") from error
 
 
@@ -87,9 +86,9 @@ def check_free(path: Path, force: bool) -> None:
     Raises:
         UsageError: If the folder holds anything, or is a file.
     """
-    if path.is_file():
-        raise UsageError(f"{str(path)!r} is a file; choose another --out")
     with disk_errors(path):
+        if path.is_file():
+            raise UsageError(f"{str(path)!r} is a file; choose another --out")
         occupied = path.exists() and any(path.iterdir())
     if occupied and not force:
         raise UsageError(

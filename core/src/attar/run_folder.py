@@ -62,7 +62,9 @@ class RunFolder:
     def __init__(self, recipe: Recipe, settings: RunSettings, environment: Environment) -> None:
         if settings.out is None:
             raise InternalError("a run without a folder was asked for its files")
-        self.target = settings.out
+        # "." and ".." have no name that something could stand beside.
+        named = settings.out.name not in ("", "..")
+        self.target = settings.out if named else settings.out.resolve()
         self.beside = self.target.with_name(f".{self.target.name}.forced")
         self.recipe, self.environment = recipe, environment
         if not settings.resume:
@@ -104,11 +106,18 @@ class RunFolder:
                 f"the run in {str(self.target)!r} was started with another recipe: {difference}; "
                 f"give the same settings, or choose another --out"
             )
+        if theirs.data.fingerprint != self.recipe.data.fingerprint:
+            raise UsageError(
+                f"the data have changed since the run in {str(self.target)!r} was started (fingerprint "
+                f"{theirs.data.fingerprint} there, {self.recipe.data.fingerprint} here); give the same data, "
+                f"or start again with --force"
+            )
 
     def _continue(self, settings: RunSettings) -> Checkpoint | None:
         self._same_recipe()
         found = self.checkpoints.newest()
         if found is None:
+            self._cut_log(0)
             return None
         if found.meta.get("recipe") != self.recipe.digest():
             raise UsageError(

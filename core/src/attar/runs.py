@@ -20,10 +20,10 @@ from attar.registry import Registry
 from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
-from attar.selectors import feature_model, select
+from attar.selectors import check_space, feature_model, select
 from attar.sizing import allocate, initial_batch
 
-__all__ = ["RunSettings", "distill_recipe", "interruptible"]
+__all__ = ["RunSettings", "check_recipe", "distill_recipe", "interruptible"]
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,20 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
     return task.synthesize(init, spec, derive(seed, "synthesize")), per_class
 
 
+def check_recipe(task: Task, resolved: Resolved) -> None:
+    """Refuse, before any work, a model or a feature space that is unknown or does not fit.
+
+    Raises:
+        UsageError: Naming it.
+    """
+    recipe = resolved.recipe
+    if resolved.method is not None and resolved.settings is not None:
+        check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
+    else:
+        check_space(str(recipe.objective.get("space", "input")))
+        task.build(str(recipe.objective.get("model", "")), derive(recipe.run.seed, "check"))
+
+
 def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, registry: Registry) -> Artifact:
     """Carry out a resolved recipe.
 
@@ -105,6 +119,7 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     data = recipe.data.model_copy(update={"fingerprint": task.fingerprint})
     recipe = recipe.model_copy(update={"data": data})
     resolved = replace(resolved, recipe=recipe)
+    check_recipe(task, resolved)
     environment = Environment.current(str(settings.device), recipe.run.precision)
     folder = RunFolder(recipe, settings, environment) if settings.out is not None else None
     if folder is not None and settings.resume and folder.finished():
@@ -172,7 +187,6 @@ def _distilled(
     if method is None or chosen is None:
         raise InternalError("a recipe without a method was distilled")
     objective = method.build(chosen)
-    check(task, objective, chosen.model, recipe.run.seed)
     syn, _ = start(task, resolved, registry)
     found = folder.begin(settings) if folder is not None else None
     resume = None if found is None else (found.step, found.state, Cost(**found.meta["cost"]))

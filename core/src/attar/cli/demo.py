@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import RootModel
+
 import attar
 from attar.allocator import keep_memory
 from attar.cli import tables
@@ -13,7 +15,11 @@ from attar.jobs import default_workers
 from attar.protocols import protocol
 from attar.reports import Report
 
-__all__ = ["run_demo"]
+__all__ = ["DemoResult", "run_demo"]
+
+
+class DemoResult(RootModel[dict[str, Report]]):
+    """What ``attar demo --json`` prints: an evaluation for each number of samples per class."""
 
 
 def run_demo(
@@ -46,7 +52,7 @@ def run_demo(
                 print(f"\n{ipc} per class ({report.bytes:,} bytes)")
                 tables.print_report(report)
     if as_json:
-        print(to_json({name: report.model_dump(mode="json") for name, report in reports.items()}).decode())
+        tables.print_json(DemoResult(reports))
     else:
         print(
             f"\nPictures: {out / 'ipc-1' / 'artifact' / 'preview.png'} and ipc-10; next: attar distill --help"

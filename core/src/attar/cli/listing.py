@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from attar.cli import tables
 from attar.errors import PluginError, UsageError
 from attar.registry import GROUPS, Registry
 from attar.settings import Record, unknown
@@ -66,9 +67,8 @@ def list_plugins(*, load: bool, as_json: bool) -> None:
     """Print what is installed."""
     found = inventory(Registry(), load)
     if as_json:
-        print(found.model_dump_json())
+        tables.print_json(found)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -85,21 +85,25 @@ def list_plugins(*, load: bool, as_json: bool) -> None:
                 state.error or state.summary,
             )
             table.add_row(*(Text(cell) for cell in cells))
-    Console(highlight=False, markup=False).print(table)
+    tables.console().print(table)
 
 
 def _schemas() -> dict[str, type[BaseModel]]:
     from attar.artifact import Manifest
+    from attar.cli.demo import DemoResult
     from attar.cli.work import DistillResult
     from attar.recipe import Recipe
     from attar.reports import Report
 
     return {
         "artifact": Manifest,
+        "demo": DemoResult,
         "distill": DistillResult,
         "evaluate": Report,
         "plugins": PluginList,
         "recipe": Recipe,
+        "run": DistillResult,
+        "show": Manifest,
     }
 
 

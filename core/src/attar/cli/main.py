@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from attar.errors import UsageError
 __all__ = ["app", "main"]
 
 DONE, BUG, MISTAKE, STOPPED = 0, 1, 2, 130
+_STOPPED = "stopped; a run that had begun continues with --resume"
 
 app = typer.Typer(
     name="attar",
@@ -261,7 +263,7 @@ def plugins(
 
 @app.command()
 def schema(
-    command: Annotated[str, typer.Argument(help="distill, evaluate, plugins, recipe or artifact.")],
+    command: Annotated[str, typer.Argument(help="A command that takes --json, recipe or artifact.")],
 ) -> None:
     """Print the JSON Schema of a command's output or of a file."""
     from attar.cli.listing import print_schema
@@ -302,21 +304,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that wait for work would otherwise spin, which on a busy machine costs several
     # times the work itself. It must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without Unicode shows escapes rather than ending the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     code: int | None = DONE
     try:
         result = app(args=arguments, standalone_mode=False)
         code = result if isinstance(result, int) else DONE
+        if code == STOPPED:
+            _tell(_STOPPED)
+        sys.stdout.flush()
     except typer.Abort:
+        _tell(_STOPPED)
         code = STOPPED
     except UsageError as error:
         _tell(str(error))
         code = MISTAKE
     except KeyboardInterrupt:
-        _tell("stopped")
+        _tell(_STOPPED)
         code = STOPPED
     except BrokenPipeError:
         # The reader of our output went away; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    except OSError as error:
+        reason = error.strerror or error
+        _tell(f"the system refused {error.filename or 'a file'!s}: {reason}; choose another place")
         code = MISTAKE
     except Exception as error:
         code = _parser_mistake(error)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,21 +17,38 @@ if TYPE_CHECKING:
     from attar.cli.work import DistillResult
     from attar.reports import Report
 
-__all__ = ["print_made", "print_manifest", "print_pairs", "print_report"]
+__all__ = ["console", "print_json", "print_made", "print_manifest", "print_pairs", "print_report"]
 
 
-def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
+def print_json(record: BaseModel) -> None:
+    """Print a record as one JSON object, in ASCII so that every terminal and pipe takes it."""
+    print(json.dumps(record.model_dump(mode="json")))
+
+
+def _text(value: object) -> Text:
+    """Return a stranger's text without what would move the cursor or color the terminal."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+
+
+class _Pipe(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line: rich itself would end the process as if we had failed."""
+        raise BrokenPipeError
+
+
+def console() -> Console:
+    """Return a console that shows text as it is."""
+    return _Pipe(highlight=False, markup=False, emoji=False)
 
 
 def print_pairs(values: Mapping[str, Any], title: str = "") -> None:
     """Print names and values."""
-    table = Table(title=Text(title) if title else None, show_header=False, box=None, title_justify="left")
+    table = Table(title=_text(title) if title else None, show_header=False, box=None, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(Text(name.replace("_", " ")), Text(str(value)))
-    _console().print(table)
+        table.add_row(_text(name.replace("_", " ")), _text(str(value)))
+    console().print(table)
 
 
 def print_made(result: DistillResult) -> None:
@@ -48,12 +67,12 @@ def print_made(result: DistillResult) -> None:
 
 
 def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(cell) for cell in cells))
+    table.add_row(*(_text(cell) for cell in cells))
 
 
 def print_report(report: Report) -> None:
     """Print an evaluation."""
-    table = Table(title=Text(f"{report.data}, {report.architecture}, protocol {report.protocol.name}"))
+    table = Table(title=_text(f"{report.data}, {report.architecture}, protocol {report.protocol.name}"))
     table.add_column("trained on")
     table.add_column("samples", justify="right")
     table.add_column("test accuracy, %", justify="right")
@@ -64,7 +83,7 @@ def print_report(report: Report) -> None:
         _row(table, name, f"{detail.samples:,}", str(score), str(score.n), detail.space or "")
     own = report.accuracy
     _row(table, report.method, f"{report.samples:,}", str(own), str(own.n), "")
-    console = _console()
+    console = console()
     console.print(table)
     if report.equal_bytes is not None:
         equal = report.equal_bytes

@@ -24,7 +24,7 @@ from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, re
 from attar.registry import Registry
 from attar.reports import Report, Seconds
 from attar.runner import Stopped
-from attar.runs import RunSettings, distill_recipe, interruptible, start
+from attar.runs import RunSettings, check_recipe, distill_recipe, interruptible, start
 from attar.settings import Record, parse
 
 __all__ = ["DistillResult", "distill", "evaluate", "make_recipe", "show"]
@@ -110,7 +110,7 @@ def _place(recipe: Recipe, out: Path | None) -> Path:
         return out
     size = recipe.size
     named = (("ipc", size.ipc), ("size", size.total), ("ratio", size.ratio), ("bytes", size.bytes))
-    text = next(f"{name}{value:g}" for name, value in named if value is not None)
+    text = next(f"{name}{value}" for name, value in named if value is not None)
     return Path("runs") / f"{recipe.data.name}-{recipe.method}-{text}-seed{recipe.run.seed}"
 
 
@@ -172,6 +172,7 @@ def _stopped(stopped: Stopped, place: Path) -> int:
 
 
 def _plan(task: Any, resolved: Resolved, registry: Registry, place: Path, as_json: bool) -> int:
+    check_recipe(task, resolved)
     syn, per_class = start(task, resolved, registry)
     chosen = resolved.settings
     plan = Plan(
@@ -186,7 +187,7 @@ def _plan(task: Any, resolved: Resolved, registry: Registry, place: Path, as_jso
         model="" if chosen is None else chosen.model or task.architecture,
     )
     if as_json:
-        print(plan.model_dump_json())
+        tables.print_json(plan)
     else:
         tables.print_pairs(plan.model_dump(), title="would distill")
     return 0
@@ -207,7 +208,7 @@ def _say_made(artifact: Artifact, place: Path, as_json: bool) -> None:
         peak_bytes=manifest.cost.peak_bytes,
     )
     if as_json:
-        print(result.model_dump_json())
+        tables.print_json(result)
     else:
         tables.print_made(result)
 
@@ -278,7 +279,7 @@ def evaluate(
     report = evaluate_sets(task, sets, settings, registry)
     _keep(report, paths[0])
     if as_json:
-        print(report.model_dump_json())
+        tables.print_json(report)
     else:
         tables.print_report(report)
     return 0
@@ -319,7 +320,7 @@ def show(run: Path, *, out: Path | None, force: bool, as_json: bool) -> int:
         modality = registry.get("modalities", artifact.manifest.data.modality)
         write_file(out, modality.render(artifact.decode(), artifact.info))
     if as_json:
-        print(artifact.manifest.model_dump_json())
+        tables.print_json(artifact.manifest)
     else:
         tables.print_manifest(artifact.manifest, run, out)
     return 0

@@ -1,7 +1,13 @@
 """Coresets: the baselines of every report, and initializers of distilled sets."""
 
 from attar.selectors.rules import HERDING, K_CENTER, K_MEANS, RANDOM
-from attar.selectors.spaces import FEATURE_SPACES, FeatureSpace, class_features, feature_model
+from attar.selectors.spaces import (
+    FEATURE_SPACES,
+    FeatureSpace,
+    check_space,
+    class_features,
+    feature_model,
+)
 from attar.selectors.use import Selection, select, select_many
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     "RANDOM",
     "FeatureSpace",
     "Selection",
+    "check_space",
     "class_features",
     "feature_model",
     "select",

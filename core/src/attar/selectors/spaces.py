@@ -15,11 +15,21 @@ from attar.rng import derive
 from attar.settings import unknown
 from attar.training import TrainEpochs, fit
 
-__all__ = ["FEATURE_SPACES", "FeatureSpace", "class_features", "feature_model"]
+__all__ = ["FEATURE_SPACES", "FeatureSpace", "check_space", "class_features", "feature_model"]
 
 FeatureSpace: TypeAlias = Literal["input", "random", "trained"]
 """Preprocessed inputs; embeddings by a random network; embeddings by one trained on real data."""
 FEATURE_SPACES: tuple[FeatureSpace, ...] = get_args(FeatureSpace)
+
+
+def check_space(space: str) -> None:
+    """Refuse an unknown feature space.
+
+    Raises:
+        UsageError: Listing the known ones.
+    """
+    if space not in FEATURE_SPACES:
+        raise UsageError(unknown("feature space", space, FEATURE_SPACES))
 
 
 def feature_model(task: Task, space: str, arch: str, seed: int) -> nn.Module | None:
@@ -30,8 +40,7 @@ def feature_model(task: Task, space: str, arch: str, seed: int) -> nn.Module | N
     Raises:
         UsageError: If the feature space is unknown.
     """
-    if space not in FEATURE_SPACES:
-        raise UsageError(unknown("feature space", space, FEATURE_SPACES))
+    check_space(space)
     if space == "input":
         return None
     model = task.build(arch, derive(seed, "features", space))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -77,6 +80,11 @@ def tensor_task(
     numbers = np.asarray(labels)
     if numbers.ndim != 1 or numbers.size == 0 or not np.issubdtype(numbers.dtype, np.integer):
         raise UsageError(f"the labels of {name!r} must be integers of shape (n,) with n > 0")
+    if classes is None and int(numbers.max()) >= numbers.size:
+        raise UsageError(
+            f"the labels of {name!r} run to {int(numbers.max())}, but there are only {numbers.size} samples; "
+            f"number the classes from 0"
+        )
     titles = classes or tuple(str(number) for number in range(int(numbers.max()) + 1))
     train: Items = ArrayItems(np.asarray(values), numbers, name)
     if test is None:
@@ -108,13 +116,41 @@ def tensor_task(
 
 def _open_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            return {name.removesuffix(".npy"): _read_npy(archive, name) for name in archive.namelist()}
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        tokenize.TokenError,
+        SyntaxError,
+        MemoryError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise UsageError(
             f"{path.name} is no NumPy archive of plain arrays; write it with "
             f"numpy.savez(file, x_train=…, y_train=…)"
         ) from error
+
+
+def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Return an array of an archive after checking that it is as large as its header says."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        reader = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = reader(member)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > size:
+            raise ValueError(name)
+    with archive.open(name) as member:
+        found: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return found
 
 
 class BuiltinModality(TensorModality):
@@ -141,10 +177,13 @@ class BuiltinModality(TensorModality):
             return tensor_task(values, labels, classes=classes, name=request.data, options=options)
         path = Path(request.data)
         if path.suffix != ".npz":
-            raise UsageError(unknown("data", request.data, _SKLEARN) + ", or give a .npz file")
+            known = unknown("data", request.data, _SKLEARN)
+            raise UsageError(f"{known}, or give the path of a .npz file with --data")
         if not path.is_file():
-            raise UsageError(f"there is no file {request.data!r}; give the path of a .npz file")
+            raise UsageError(f"there is no file {request.data!r}; give the path of a .npz file with --data")
         arrays = _open_npz(path)
+        if not arrays:
+            raise UsageError(f"{path.name} holds no arrays; it needs x_train and y_train")
         missing = {"x_train", "y_train"} - arrays.keys()
         if missing or ("x_test" in arrays) != ("y_test" in arrays):
             raise UsageError(

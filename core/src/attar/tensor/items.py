@@ -49,11 +49,11 @@ class ArrayItems:
     """
 
     def __init__(self, values: NDArray[Any], labels: NDArray[Any], name: str = "data") -> None:
+        _check_numbers(values, labels, name)
         if len(values) != len(labels):
             raise UsageError(
                 f"{name} has {len(values)} samples but {len(labels)} labels; give one label per sample"
             )
-        _check_numbers(values, labels, name)
         _check_finite(values, name)
         self._values = values
         self._labels = labels.astype(np.int64)

@@ -43,6 +43,11 @@ class Standardize(Settings):
     def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
         shape = [1] * like.ndim
         if like.ndim > 1:
+            if self.axis + 1 >= like.ndim or len(values) not in (1, like.shape[self.axis + 1]):
+                raise UsageError(
+                    f"the preprocessing has {len(values)} statistics along axis {self.axis}, which samples "
+                    f"of shape {tuple(like.shape[1:])} do not fit"
+                )
             shape[self.axis + 1] = len(values)
         return torch.tensor(values, dtype=torch.float32, device=like.device).view(shape)
 

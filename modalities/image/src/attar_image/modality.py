@@ -91,7 +91,8 @@ class ImageModality(TensorModality):
             return self._folder(folder, options)
         if folder.is_file():
             raise UsageError(f"{request.data!r} is a file; give a folder of class subfolders")
-        raise UsageError(unknown("data", request.data, _KNOWN) + ", or give a folder of class subfolders")
+        known = unknown("data", request.data, _KNOWN)
+        raise UsageError(f"{known}, or give a folder of class subfolders with --data")
 
     def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
         """Return the images in natural colors, ``(h, w)`` or ``(h, w, 3)`` in [0, 1]."""
