@@ -83,8 +83,8 @@ def print_report(report: Report) -> None:
         _row(table, name, f"{detail.samples:,}", str(score), str(score.n), detail.space or "")
     own = report.accuracy
     _row(table, report.method, f"{report.samples:,}", str(own), str(own.n), "")
-    console = console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     if report.equal_bytes is not None:
         equal = report.equal_bytes
         print_pairs(
@@ -99,7 +99,7 @@ def print_report(report: Report) -> None:
         other.add_column("test accuracy, %", justify="right")
         for name, score in report.architectures.items():
             _row(other, name, str(score))
-        console.print(other)
+        screen.print(other)
     if report.data_changed:
         print_pairs({"note": "the data are not those that the set was made of: the fingerprints differ"})
     print_pairs(
