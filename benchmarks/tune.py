@@ -35,9 +35,7 @@ def main() -> None:
     parser.add_argument("--ipc", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1, help="sets per trial")
     parser.add_argument("--networks", type=int, default=3)
-    parser.add_argument(
-        "--grid", action="append", default=[], help="setting=value,value or data.KEY=…"
-    )
+    parser.add_argument("--grid", action="append", default=[], help="setting=value,value or data.KEY=…")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     keep_memory()

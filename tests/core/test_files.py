@@ -5,7 +5,7 @@ import os
 
 import pytest
 from attar.errors import UsageError
-from attar.files import check_free, disk_errors, read_json, staged_folder, to_json, write_file
+from attar.files import check_free, check_ours, disk_errors, read_json, staged_folder, to_json, write_file
 
 
 def refuse(monkeypatch, name, *, error=errno.ENOSPC, after=0):
@@ -54,9 +54,19 @@ def test_what_the_disk_refuses_is_one_sentence(tmp_path, error, sentence):
         raise OSError(error, "")
 
 
-def test_other_errors_stay_as_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
-        raise FileNotFoundError(errno.ENOENT, "")
+def test_other_errors_are_told_in_the_system_s_words(tmp_path):
+    with pytest.raises(UsageError, match="No such thing; choose another folder"), disk_errors(tmp_path):
+        raise FileNotFoundError(errno.ENOENT, "No such thing")
+
+
+def test_only_what_is_ours_is_replaced(tmp_path):
+    check_ours(tmp_path / "nothing")
+    check_ours(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(b"dear")
+    with pytest.raises(UsageError, match="holds something else than a run or an artifact"):
+        check_ours(tmp_path)
+    (tmp_path / "recipe.toml").write_bytes(b"")
+    check_ours(tmp_path)
 
 
 @pytest.mark.parametrize("below", ["file/x", "file/x/y"])

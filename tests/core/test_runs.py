@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 
+import attar
 import pytest
 from attar.api import distill, task
 from attar.artifact import load
@@ -163,3 +164,29 @@ def test_data_with_a_path_for_a_name_are_one_sentence(blobs):
 def test_data_that_cannot_be_had_are_one_sentence(changes, sentence):
     with pytest.raises(UsageError, match=re.escape(sentence)):
         task(**{"modality": "tensor", "data": "digits", **changes})
+
+
+def test_a_folder_of_other_things_is_never_replaced(blobs, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "dear.jpg").write_bytes(b"dear")
+    with pytest.raises(UsageError, match="holds something else than a run or an artifact"):
+        distill(blobs(), **SETTINGS, out=tmp_path / "photos", force=True)
+    assert files(tmp_path / "photos") == {"dear.jpg": b"dear"}
+
+
+def test_what_a_killed_process_left_is_cleared_on_resume(blobs, tmp_path):
+    stop_after(2, blobs(), tmp_path / "run")
+    (tmp_path / "run" / "checkpoint" / ".step-000000002.abc").mkdir()
+    (tmp_path / "run" / ".log.jsonl.abc").write_bytes(b"")
+    distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True)
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+def test_a_forced_run_that_died_before_the_swap_takes_its_place_on_resume(blobs, tmp_path):
+    distill(blobs(), **SETTINGS, out=tmp_path / "run")
+    made = distill(blobs(), **SETTINGS, seed=1, out=tmp_path / "other")
+    (tmp_path / "other").rename(tmp_path / ".run.forced")
+    found = distill(blobs(), **SETTINGS, seed=1, out=tmp_path / "run", force=True, resume=True)
+    assert found.manifest.sha256 == made.manifest.sha256
+    assert not (tmp_path / ".run.forced").exists()
+    assert attar.load(tmp_path / "run").manifest.sha256 == made.manifest.sha256

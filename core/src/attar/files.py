@@ -15,7 +15,9 @@ from typing import Any
 from attar.errors import UsageError
 
 __all__ = [
+    "OWN",
     "check_free",
+    "check_ours",
     "disk_errors",
     "read_json",
     "staged_folder",
@@ -24,6 +26,9 @@ __all__ = [
     "to_json",
     "write_file",
 ]
+
+OWN = ("recipe.toml", "manifest.json", "ipc-1")
+"""Files of which runs, artifacts and demos have one: ``--force`` deletes nothing else."""
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the command again",
@@ -95,6 +100,20 @@ def check_free(path: Path, force: bool) -> None:
             f"the folder {str(path)!r} exists and is not empty; choose another --out, "
             f"continue it with --resume, or replace it with --force"
         )
+
+
+def check_ours(path: Path) -> None:
+    """Refuse to replace a folder that no command of ours wrote.
+
+    Raises:
+        UsageError: If the folder holds anything else than a run, an artifact or a demo.
+    """
+    with disk_errors(path):
+        if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in OWN):
+            raise UsageError(
+                f"the folder {str(path)!r} holds something else than a run or an artifact, so --force "
+                f"does not delete it; choose another --out"
+            )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from attar.checkpoint import Checkpoint, Checkpoints
 from attar.contracts import State
 from attar.cost import Cost
 from attar.errors import InternalError, UsageError
-from attar.files import check_free, disk_errors, swap, write_file
+from attar.files import check_free, check_ours, disk_errors, swap, write_file
 from attar.recipe import Recipe, read_recipe
 from attar.runner import StepRecord
 
@@ -54,6 +54,7 @@ class RunSettings:
         """
         if self.out is not None and not self.resume:
             check_free(self.out, self.force)
+            check_ours(self.out)
 
 
 class RunFolder:
@@ -115,6 +116,10 @@ class RunFolder:
 
     def _continue(self, settings: RunSettings) -> Checkpoint | None:
         self._same_recipe()
+        for place in (self.path, self.path / "checkpoint"):
+            # What a killed process was writing aside.
+            for left in place.glob(".*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         found = self.checkpoints.newest()
         if found is None:
             self._cut_log(0)
@@ -164,6 +169,10 @@ class RunFolder:
     def finish(self, artifact: Artifact) -> None:
         """Write the artifact and, where a run is replaced, take its place."""
         artifact.save(self.path / "artifact", force=True)
+        self.take_place()
+
+    def take_place(self) -> None:
+        """Let a run that replaces another take its place, once it is complete."""
         if self.path != self.beside:
             return
         with disk_errors(self.target):

@@ -124,7 +124,9 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     folder = RunFolder(recipe, settings, environment) if settings.out is not None else None
     if folder is not None and settings.resume and folder.finished():
         logger.info("the run is complete already")
-        return load(folder.path, registry=registry)
+        complete = load(folder.path, registry=registry)
+        folder.take_place()
+        return complete
     if resolved.selector is not None:
         artifact = _selected(task, resolved, environment, registry)
         if folder is not None:

@@ -18,7 +18,7 @@ from attar.artifact.manifest import Manifest, TensorRecord, read_manifest
 from attar.batch import Batch
 from attar.contracts import SyntheticSet
 from attar.errors import AttarError, UsageError
-from attar.files import disk_errors, read_json, staged_folder, to_json
+from attar.files import check_ours, disk_errors, read_json, staged_folder, to_json
 from attar.plugins import DataInfo
 from attar.registry import Registry
 
@@ -105,6 +105,7 @@ class Artifact:
             UsageError: If the folder is occupied and `force` is not given, or the disk refuses.
         """
         target = Path(path)
+        check_ours(target)
         content = serialize(self.syn.stored())
         with staged_folder(target, force=force) as aside, disk_errors(target):
             (aside / DATA).write_bytes(content)

@@ -10,7 +10,7 @@ import attar
 from attar.allocator import keep_memory
 from attar.cli import tables
 from attar.evaluation import EvaluationSettings, evaluate_sets
-from attar.files import check_free, staged_folder, to_json
+from attar.files import check_free, check_ours, staged_folder, to_json
 from attar.jobs import default_workers
 from attar.protocols import protocol
 from attar.reports import Report
@@ -27,6 +27,7 @@ def run_demo(
 ) -> None:
     """Distill digits at 1 and 10 samples per class, evaluate, write artifacts and pictures."""
     check_free(out, force)
+    check_ours(out)
     keep_memory()
     task = attar.task(modality, data="digits")
     if show:
