@@ -6,6 +6,7 @@ One thread per process makes a figure independent of the number of workers.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -67,7 +68,11 @@ def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: in
     calls: Iterable[Any] = (delayed(_one)(function, i, item) for i, item in enumerate(items))
     workers = min(workers, len(items))
     try:
-        with parallel_config(backend="loky", inner_max_num_threads=1):
+        with warnings.catch_warnings(), parallel_config(backend="loky", inner_max_num_threads=1):
+            # A worker whose memory grew is replaced; that is the pool's affair, not the user's.
+            warnings.filterwarnings(
+                "ignore", message="A worker stopped while some jobs", category=UserWarning
+            )
             # One job per dispatch: jobs are minutes long, and the last ones should not queue up.
             yield from Parallel(
                 n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
