@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ LOADED = itertools.count()
 
 
 class NewPrints(TensorTask):
-    fingerprint = property(lambda self: f"{next(LOADED):x}")
+    @cached_property
+    def fingerprint(self):
+        return f"{next(LOADED):x}"
 
 
 class TrainPrints(TensorTask):
