@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import json
+import logging
+from dataclasses import dataclass
+
 import pytest
 import torch
+from attar.cli import main, work
 from hypothesis import settings
 
 # Machines are busy: no test may fail for being slow, and a failure must come again.
@@ -19,3 +24,49 @@ def one_thread():
 def own_cache(tmp_path_factory, monkeypatch):
     """No test reads or leaves results in the user's cache."""
     monkeypatch.setenv("ATTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        assert self.code == 0, self.err
+        assert self.err == ""
+        return json.loads(self.out)
+
+    @property
+    def refusal(self):
+        assert self.code == 2, (self.code, self.out, self.err)
+        assert self.out == ""
+        assert self.err.startswith("attar: ")
+        assert self.err.endswith("\n")
+        assert self.err.count("\n") == 1
+        assert "Traceback" not in self.err
+        return self.err.removeprefix("attar: ").strip()
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch, tmp_path, tmp_path_factory):
+    """Calls the command line in this process and leaves its logging and threads as they were."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ATTAR_DATA", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("logs")))
+    monkeypatch.setattr(work, "keep_memory", lambda: False)
+    root = logging.getLogger()
+    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
+
+    def call(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Result(ended.value.code, out, err)
+
+    yield call
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    torch.set_num_threads(threads)

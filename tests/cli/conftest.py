@@ -3,65 +3,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import json
-import logging
 import os
 import shutil
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from attar.cli import main, work
+from attar.cli import main
 from attar.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        assert self.code == 0, self.err
-        assert self.err == ""
-        return json.loads(self.out)
-
-    @property
-    def refusal(self):
-        assert self.code == 2, (self.code, self.out, self.err)
-        assert self.out == ""
-        assert self.err.startswith("attar: ")
-        assert self.err.endswith("\n")
-        assert self.err.count("\n") == 1
-        assert "Traceback" not in self.err
-        return self.err.removeprefix("attar: ").strip()
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path, tmp_path_factory):
-    """Calls the command line in this process and leaves its logging and threads as they were."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ATTAR_DATA", raising=False)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("logs")))
-    monkeypatch.setattr(work, "keep_memory", lambda: False)
-    root = logging.getLogger()
-    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return Result(ended.value.code, out, err)
-
-    yield call
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
