@@ -100,7 +100,9 @@ def test_the_parser_refuses_with_exit_code_2(cli, arguments):
     result = cli(*arguments)
     assert (result.code, result.out) == (2, "")
     assert "Traceback" not in result.err
-    assert "Error: " in result.err
+    assert result.err.startswith("attar: ")
+    assert result.err.rstrip().endswith("--help'")
+    assert result.err.count("\n") == 1
 
 
 def test_no_command_shows_the_help(cli):
@@ -174,3 +176,30 @@ def test_divergence_names_the_step_size_and_keeps_the_last_good_checkpoint(disti
 def test_divergence_before_the_first_checkpoint_leaves_none(distill, tmp_path):
     assert "objective.lr" in distill("run", "--set", "objective.lr=1e30", steps=20).refusal
     assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA out of memory"),
+    ],
+    ids=["python", "cpu", "cuda"],
+)
+def test_memory_that_is_refused_is_no_bug(cli, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("attar.cli.work.distill", refuse)
+    result = cli(*TENSOR, *ONE)
+    assert result.code == 2
+    assert "not enough memory" in result.err
+
+
+def test_settings_of_data_are_understood_with_and_without_options(cli):
+    plans = [
+        cli(*TENSOR, *ONE, "--dry-run", "--json", "--set", f"{key}=0.5").json["training_samples"]
+        for key in ("data.validation", "data.options.validation")
+    ]
+    assert plans[0] == plans[1] < 75

@@ -40,7 +40,7 @@ class Outer(Settings):
         ({"lr": "fast"}, "o.lr = 'fast' does not fit: input should be a valid number"),
         ({"lr": float("nan")}, "o.lr = nan does not fit: input should be a finite number"),
         ({"lr": 1, "kind": "c"}, "o.kind = 'c' does not fit: input should be 'a' or 'b'"),
-        ({"lr": 1, "inner": 3}, "o.inner = 3 does not fit: input should be a valid dictionary"),
+        ({"lr": 1, "inner": 3}, "o.inner = 3 does not fit: it must be a table of settings"),
     ],
 )
 def test_what_is_wrong_with_settings_is_one_sentence(values, sentence):

@@ -248,6 +248,9 @@ def with_settings(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
     for key, value in changes.items():
         node = values
         *parents, last = key.split(".")
+        if parents == ["data"] and last not in DataRecipe.model_fields:
+            # An evaluation has no other settings of data, so both ways of writing are understood.
+            parents = ["data", "options"]
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):

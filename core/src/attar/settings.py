@@ -62,6 +62,8 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"the setting {key!r} is missing; add it"
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
+    if first["type"] in ("model_type", "dict_type"):
+        return f"{key} = {first['input']!r} does not fit: it must be a table of settings"
     if isinstance(first["input"], dict):
         return f"{key or 'the settings'} do not fit: {reason}"
     return f"{key} = {first['input']!r} does not fit: {reason}"

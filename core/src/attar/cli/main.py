@@ -289,11 +289,23 @@ def _parser_mistake(error: Exception) -> int | None:
     The parser's exceptions live in click or, in newer typer, inside typer, so they are known
     by what they offer.
     """
-    shown = getattr(error, "show", None)
-    if not callable(shown) or not isinstance(getattr(error, "exit_code", None), int):
+    told = getattr(error, "format_message", None)
+    if not callable(told) or not isinstance(getattr(error, "exit_code", None), int):
         return None
-    shown()
+    message = str(told()).strip().rstrip(".")
+    if "\n" in message:
+        # No command was given, and the whole help stands where a complaint would.
+        error.show()  # type: ignore[attr-defined]
+        return MISTAKE
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", "attar")
+    _tell(f"{message[:1].lower() + message[1:]}; see '{command} --help'")
     return MISTAKE
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether memory was refused; PyTorch raises a plain RuntimeError on a CPU."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -310,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     code: int | None = DONE
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=arguments, prog_name="attar", standalone_mode=False)
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:
             _tell(_STOPPED)
@@ -330,11 +342,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = DONE
     except OSError as error:
         reason = error.strerror or error
-        _tell(f"the system refused {error.filename or 'a file'!s}: {reason}; choose another place")
+        _tell(
+            f"the system refused {error.filename or 'a file'!s}: {reason}; "
+            "choose a place that can be read and written and has room"
+        )
         code = MISTAKE
     except Exception as error:
         code = _parser_mistake(error)
-        if code is None:
+        if code is None and _out_of_memory(error):
+            _tell("there is not enough memory; ask for a smaller set, fewer real samples or a narrower model")
+            code = MISTAKE
+        elif code is None:
             _report_bug(error)
             code = BUG
     sys.exit(code)

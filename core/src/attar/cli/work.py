@@ -264,7 +264,8 @@ def evaluate(
     record = sets[0].manifest.data
     if modality is not None and modality != record.modality:
         raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")
-    resolved = _data_of(sets[0], registry, _below("data.", changes))
+    options = {key.removeprefix("options."): value for key, value in _below("data.", changes).items()}
+    resolved = _data_of(sets[0], registry, options)
     task = load_task(resolved, data or record.name, root, download)
     settings = EvaluationSettings(
         protocol=chosen,
