@@ -13,7 +13,7 @@ from attar.contracts import Task
 from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
-from attar.plugins import LoadRequest
+from attar.plugins import CacheMode, GivenData, LoadRequest
 from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.reports import Report
@@ -39,7 +39,15 @@ def name_of(data: str, known: Mapping[str, str]) -> str:
     return data if data in known else Path(data).resolve().name
 
 
-def load_task(resolved: Resolved, data: str, root: str | Path | None = None, download: bool = False) -> Task:
+def load_task(
+    resolved: Resolved,
+    data: str,
+    root: str | Path | None = None,
+    download: bool = False,
+    *,
+    cache: CacheMode = "auto",
+    show: bool = False,
+) -> Task:
     """Load the data that a resolved recipe names.
 
     Args:
@@ -47,6 +55,8 @@ def load_task(resolved: Resolved, data: str, root: str | Path | None = None, dow
         data: The name of a known data set, or the path of the user's own data.
         root: Folder of known data sets.
         download: Whether they may be downloaded.
+        cache: Whether what is decoded from files is kept: ``disk``, ``none`` or ``auto``.
+        show: Whether progress is shown.
 
     Raises:
         UsageError: If the data are missing or do not fit.
@@ -54,26 +64,42 @@ def load_task(resolved: Resolved, data: str, root: str | Path | None = None, dow
     folder = data_root(root)
     if root is not None and not folder.is_dir():
         raise UsageError(f"there is no folder {str(root)!r}; give the folder of the data with --root")
-    request = LoadRequest(data=data, root=folder, download=download, options=resolved.options)
+    request = LoadRequest(
+        data=data, root=folder, download=download, options=resolved.options, cache=cache, show=show
+    )
     return resolved.modality.load(request)
 
 
 def task(
     modality: str,
     *,
-    data: str | Path,
+    data: Any,
+    test: Any = None,
+    classes: Sequence[str] | None = None,
+    name: str = "given",
     root: str | Path | None = None,
     download: bool = False,
+    cache: CacheMode = "auto",
+    show: bool = False,
     registry: Registry | None = None,
     **options: Any,
 ) -> Task:
     """Load real data as a task.
 
+    Data are named, lie at a path, or are given: a pair of samples ``(n, *feature)`` and
+    integer labels ``(n,)`` as tensors or arrays, or a map-style data set of such pairs.
+
     Args:
         modality: Name of an installed modality, such as ``"image"``.
-        data: Name of a known data set, or the path of your own data.
+        data: Name of a known data set, the path of your own data, or the data themselves.
+        test: The test split of given data, likewise; drawn from them where absent.
+        classes: Names of the classes of given data; their numbers where absent.
+        name: What given data are called in records and reports.
         root: Folder of known data sets; by default ``$ATTAR_DATA`` or the platform's cache folder.
         download: Whether a known data set may be downloaded into `root`.
+        cache: Whether what is decoded from files is kept: ``disk``, ``none`` or ``auto``, which
+            is ``disk`` where there is room.
+        show: Whether the progress of long work, such as decoding, is shown on standard error.
         registry: The plugins known; by default all that are installed.
         options: The modality's own settings, such as ``validation=0.1``.
 
@@ -86,7 +112,20 @@ def task(
     folder = data_root(root)
     if root is not None and not folder.is_dir():
         raise UsageError(f"there is no folder {str(root)!r}; give the folder of the data as root")
-    request = LoadRequest(data=str(data), root=folder, download=download, options=typed)
+    given = None
+    if not isinstance(data, str | Path):
+        given = GivenData(train=data, test=test, classes=None if classes is None else tuple(classes))
+    elif test is not None or classes is not None:
+        raise UsageError("a test split and class names go with data given in Python, not with a name or path")
+    request = LoadRequest(
+        data=str(data) if given is None else name,
+        root=folder,
+        download=download,
+        options=typed,
+        given=given,
+        cache=cache,
+        show=show,
+    )
     loaded: Task = plugin.load(request)
     return loaded
 

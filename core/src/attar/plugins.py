@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from pydantic import Field
 from torch import Generator, Tensor
@@ -20,7 +20,9 @@ from attar.optim import OptimSpec
 from attar.settings import Settings
 
 __all__ = [
+    "CacheMode",
     "DataInfo",
+    "GivenData",
     "LoadRequest",
     "Method",
     "MethodSettings",
@@ -30,21 +32,46 @@ __all__ = [
 ]
 
 
+CacheMode: TypeAlias = Literal["auto", "disk", "none"]
+"""Whether decoded files are kept: on disk, not at all, or as there is room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenData:
+    """Data given in Python instead of by name or path.
+
+    Attributes:
+        train: Samples and labels in a form that the modality takes: a pair, a data set, ….
+        test: The test split likewise, or None to draw it.
+        classes: Names of the classes, or None for their numbers.
+    """
+
+    train: Any
+    test: Any = None
+    classes: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadRequest:
     """Which data to load, and from where.
 
     Attributes:
-        data: Name of a known data set, or the path of the user's own.
+        data: Name of a known data set, the path of the user's own, or what given data are called.
         root: Folder that known data sets are looked for and downloaded in.
         download: Whether a known data set may be downloaded.
         options: The modality's own settings, an instance of its ``Options``.
+        given: The data themselves, where they are given in Python.
+        cache: Whether what is decoded from files is kept in the cache folder.
+        show: Whether the progress of long work, such as decoding, is shown.
     """
 
     data: str
     root: Path
     download: bool
     options: Any
+    given: GivenData | None = None
+    cache: CacheMode = "auto"
+    show: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,7 +148,7 @@ def distill(
         show=not quiet and not as_json,
     )
     settings.check()
-    task = load_task(resolved, data or recipe.data.name, root, download)
+    task = load_task(resolved, data or recipe.data.name, root, download, show=settings.show)
     if int((task.counts > 0).sum()) < 2:
         raise UsageError(
             f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
@@ -266,7 +266,8 @@ def evaluate(
         raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")
     options = {key.removeprefix("options."): value for key, value in _below("data.", changes).items()}
     resolved = _data_of(sets[0], registry, options)
-    task = load_task(resolved, data or record.name, root, download)
+    shown = not quiet and not as_json
+    task = load_task(resolved, data or record.name, root, download, show=shown)
     settings = EvaluationSettings(
         protocol=chosen,
         baselines=_baselines(baselines),
@@ -275,7 +276,7 @@ def evaluate(
         equal_bytes=equal_bytes,
         seed=seed,
         workers=workers or default_workers(),
-        show=not quiet and not as_json,
+        show=shown,
     )
     report = evaluate_sets(task, sets, settings, registry)
     _keep(report, paths[0])

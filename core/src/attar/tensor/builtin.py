@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from attar.architectures import Architecture
 from attar.errors import UsageError
 from attar.nets import MLP, ConvNet, Linear
-from attar.plugins import LoadRequest
+from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
+from attar.tensor.given import read_pairs
 from attar.tensor.items import ArrayItems, Items
 from attar.tensor.modality import SplitOptions, TensorModality, holdout
 from attar.tensor.preprocess import Standardize
@@ -153,6 +154,12 @@ def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return found
 
 
+def _given(given: GivenData, name: str, options: SplitOptions) -> TensorTask:
+    values, labels = read_pairs(given.train, name)
+    test = None if given.test is None else read_pairs(given.test, f"{name} (test)")
+    return tensor_task(values, labels, test=test, classes=given.classes, name=name, options=options)
+
+
 class BuiltinModality(TensorModality):
     """Arrays: what scikit-learn ships, and ``.npz`` files."""
 
@@ -172,6 +179,8 @@ class BuiltinModality(TensorModality):
             UsageError: If the name is unknown or the file does not fit.
         """
         options: SplitOptions = request.options
+        if request.given is not None:
+            return _given(request.given, request.data, options)
         if request.data in _SKLEARN:
             values, labels, classes = digits_arrays() if request.data == "digits" else _sklearn(request.data)
             return tensor_task(values, labels, classes=classes, name=request.data, options=options)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attar.errors import UsageError
 
-__all__ = ["ArrayItems", "Items", "ItemsView"]
+__all__ = ["ArrayItems", "Items", "ItemsView", "check_labels"]
 
 
 class Items(Protocol):
@@ -109,6 +109,19 @@ def _check_finite(values: NDArray[Any], name: str) -> None:
                 f"{name} holds NaN or infinite values, first in sample {start + int(bad.argmax())}; "
                 f"remove or repair such samples"
             )
+
+
+def check_labels(labels: Tensor, classes: int, where: str) -> None:
+    """Refuse labels outside of ``[0, classes)``.
+
+    Raises:
+        UsageError: Naming the range found.
+    """
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise UsageError(
+            f"the {where} run from {int(labels.min())} to {int(labels.max())}, but there are {classes} "
+            f"classes; number the classes from 0"
+        )
 
 
 class ItemsView:

@@ -17,7 +17,7 @@ from attar.registry import Registry
 from attar.render import grid_picture
 from attar.rng import derive
 from attar.settings import Settings, parse
-from attar.tensor.items import Items, ItemsView
+from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import TensorSet
 
@@ -65,8 +65,12 @@ def holdout(items: Items, amount: float, classes: int, seed: int, purpose: str) 
 
     Returns:
         The items kept and the items held out. A class with one sample keeps it.
+
+    Raises:
+        UsageError: If nothing would be left, or labels lie outside of the classes.
     """
     labels = items.labels
+    check_labels(labels, classes, "labels")
     total = round(amount * len(labels)) if amount < 1 else round(amount)
     if total >= len(labels):
         raise UsageError(

@@ -18,7 +18,7 @@ from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
 from attar.registry import Registry
 from attar.settings import parse
-from attar.tensor.items import Items, ItemsView
+from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import TensorSet
 
@@ -62,12 +62,7 @@ class TensorTask:
             items = self._items(split)
             if items is None or not len(items.labels):
                 continue
-            if not 0 <= int(items.labels.min()) <= int(items.labels.max()) < len(self.classes):
-                raise UsageError(
-                    f"the {split} labels of {self.name!r} run from {int(items.labels.min())} to "
-                    f"{int(items.labels.max())}, but there are {len(self.classes)} classes; "
-                    f"number the classes from 0"
-                )
+            check_labels(items.labels, len(self.classes), f"{split} labels of {self.name!r}")
             if items.feature != self.train.feature:
                 raise UsageError(
                     f"the {split} samples of {self.name!r} have shape {items.feature}, "

@@ -1,7 +1,7 @@
 """Images for Attar: public data sets, folders of your own, networks and augmentation."""
 
 from attar_image.augment import Color, Crop, Cutout, Flip, Rotate, Scale, affine, siamese
-from attar_image.folder import FolderItems, read_folder
+from attar_image.folder import FolderSource, read_folder
 from attar_image.modality import IMAGE, ImageModality, ImageOptions
 from attar_image.networks import ARCHITECTURES, ResNet18
 
@@ -12,7 +12,7 @@ __all__ = [
     "Crop",
     "Cutout",
     "Flip",
-    "FolderItems",
+    "FolderSource",
     "ImageModality",
     "ImageOptions",
     "ResNet18",

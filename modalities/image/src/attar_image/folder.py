@@ -1,176 +1,168 @@
-"""The user's own images: a folder of class subfolders, decoded on demand."""
+"""The user's own images: a folder of class subfolders, read on demand."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from attar.errors import UsageError
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-__all__ = ["FolderItems", "Listing", "read_folder"]
+from attar_image.decode import MOST_BYTES, Form, is_gray, opened
+
+__all__ = ["SUFFIXES", "FolderSource", "common_form", "read_folder"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-_MOST_PIXELS = 2**26
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image, turning whatever is wrong with it into one sentence."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns of images that announce very many pixels, and does so too late.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise UsageError(
-                        f"{str(path)!r} announces {image.width} × {image.height} pixels; "
-                        f"images of more than {_MOST_PIXELS:,} pixels are refused"
-                    )
-                yield image
-    except UsageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UsageError(f"{str(path)!r} announces too many pixels; remove it") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UsageError(f"{str(path)!r} cannot be read as an image; remove or repair it") from error
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of 16 or 32 bits per pixel with 8; Pillow itself would clip its shades."""
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
-        return image
-    values = np.asarray(image, dtype=np.float64)
-    scale = 257.0 if values.max(initial=0.0) > 255 else 1.0
-    return Image.fromarray(np.clip(np.round(values / scale), 0, 255).astype(np.uint8))
-
-
-def _decode(path: Path, channels: int, side: int) -> Tensor:
-    """Return an image as uint8 ``(channels, side, side)``: resized to cover, cut at the center."""
-    with _opened(path) as image:
-        upright = _eight_bits(ImageOps.exif_transpose(image))
-        color = upright.convert("L" if channels == 1 else "RGB")
-        fitted = ImageOps.fit(color, (side, side), method=Image.Resampling.BILINEAR)
-    values = torch.from_numpy(np.array(fitted))
-    return values[None] if channels == 1 else values.permute(2, 0, 1)
+_SIDES = (8, 16, 28, 32, 64, 96, 128)
 
 
 @dataclass(frozen=True)
-class FolderItems:
-    """Images in files, decoded when they are read.
+class FolderSource:
+    """Image files of a folder of class subfolders.
 
     Attributes:
-        paths: The files.
+        folder: The folder.
+        classes: Names of the subfolders, in order.
+        names: Paths of the files below the folder.
         owners: Class of each file.
-        channels: 1 for gray, 3 for color.
-        side: Height and width that images are brought to, in pixels.
     """
 
-    paths: tuple[Path, ...]
+    folder: Path
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
     owners: tuple[int, ...]
-    channels: int
-    side: int
+
+    random_access = True
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     @cached_property
     def labels(self) -> Tensor:
         """Class of each image, int64 ``(n,)``."""
         return torch.tensor(self.owners, dtype=torch.int64)
 
-    @property
-    def feature(self) -> tuple[int, ...]:
-        """Shape of one image."""
-        return (self.channels, self.side, self.side)
-
-    def read(self, rows: Tensor) -> Tensor:
-        """Return images as uint8 ``(k, channels, side, side)``."""
-        images = [_decode(self.paths[row], self.channels, self.side) for row in rows.tolist()]
-        return torch.stack(images) if images else torch.empty((0, *self.feature), dtype=torch.uint8)
-
-    def fingerprint(self, rows: Tensor | None = None) -> str:
-        """Return a hash of names, contents, labels and the form images are brought to."""
-        digest = hashlib.blake2b(f"{self.feature}".encode(), digest_size=16)
-        for row in range(len(self.paths)) if rows is None else rows.tolist():
-            path, owner = self.paths[row], self.owners[row]
-            digest.update(f"{owner}/{path.name}/".encode())
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
+    def stamp(self) -> str:
+        """Return a hash of names, sizes and times: it changes whenever contents may have."""
+        digest = hashlib.blake2b(
+            str(self.folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=16
+        )
+        for name in self.names:
+            state = os.stat(self.folder / name)
+            line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def nbytes(self, rows: Tensor) -> int:
-        """Return the bytes of the images as uint8 pixels."""
-        return len(rows) * self.channels * self.side**2
+    def where(self, row: int) -> str:
+        """Return what an image is called in errors."""
+        return repr(str(self.folder / self.names[row]))
+
+    def fetch(self, row: int) -> bytes:
+        """Return the bytes of an image.
+
+        Raises:
+            UsageError: If the file is gone, unreadable or very large.
+        """
+        try:
+            with open(self.folder / self.names[row], "rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise UsageError(
+                f"{self.where(row)} cannot be read ({error.strerror}); restore it or start again without it"
+            ) from error
+        if len(data) > MOST_BYTES:
+            raise UsageError(f"{self.where(row)} has more than {MOST_BYTES:,} bytes; remove it")
+        return data
+
+    def scan(self) -> Iterator[Callable[[], bytes]]:
+        """Yield, for each image in order, what reads it."""
+        for row in range(len(self)):
+            yield partial(self.fetch, row)
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What a folder of class subfolders holds.
-
-    Attributes:
-        classes: Names of the subfolders, in order.
-        paths: Image files.
-        owners: Class of each file.
-    """
-
-    classes: tuple[str, ...]
-    paths: tuple[Path, ...]
-    owners: tuple[int, ...]
-
-
-def read_folder(folder: Path, classes: Sequence[str] | None = None) -> Listing:
+def read_folder(folder: Path, classes: Sequence[str] | None = None) -> FolderSource:
     """List the images of a folder whose subfolders are the classes.
+
+    Images may lie in subfolders of a class folder; hidden files and folders are left out.
 
     Args:
         folder: The folder.
         classes: The classes expected, or None to take the subfolders' names.
 
     Raises:
-        UsageError: If there are no class subfolders, one holds no image, or the classes differ.
+        UsageError: If there are no class subfolders, one holds no image or cannot be read, a
+            link leads in a circle, or the classes differ.
     """
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = sorted(name for name in _entries(folder) if (folder / name).is_dir())
     if not found:
         raise UsageError(
             f"{str(folder)!r} has no subfolders; put the images of each class into a folder of its own"
         )
-    names = tuple(path.name for path in found)
-    if classes is not None and names != tuple(classes):
-        odd = sorted(set(names) ^ set(classes))[0]
+    if classes is not None and found != list(classes):
+        odd = sorted(set(found) ^ set(classes))[0]
         raise UsageError(f"the class {odd!r} is in one split of {str(folder.parent)!r} but not in the other")
-    paths: list[Path] = []
+    names: list[str] = []
     owners: list[int] = []
-    for owner, subfolder in enumerate(found):
-        images = sorted(
-            path for path in subfolder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
-        )
+    for owner, name in enumerate(found):
+        images = sorted(_images(folder, name, (_identity(folder),)))
         if not images:
             raise UsageError(
-                f"the class folder {str(subfolder)!r} holds no images; add some "
+                f"the class folder {str(folder / name)!r} holds no images; add some "
                 f"({', '.join(sorted(SUFFIXES))}) or remove the folder"
             )
-        paths += images
+        names += images
         owners += [owner] * len(images)
-    return Listing(classes=names, paths=tuple(paths), owners=tuple(owners))
+    return FolderSource(folder=folder, classes=tuple(found), names=tuple(names), owners=tuple(owners))
 
 
-def common_form(listing: Listing, most: int = 200) -> tuple[int, int]:
-    """Return channels and side that suit a folder's images, from their headers alone.
+def _entries(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError as error:
+        raise UsageError(
+            f"the folder {str(folder)!r} cannot be read ({error.strerror}); permit it or remove the folder"
+        ) from error
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    state = os.stat(folder)
+    # Some file systems give no numbers.
+    return (state.st_dev, state.st_ino) if state.st_ino else str(folder.resolve())
+
+
+def _images(folder: Path, below: str, above: tuple[object, ...]) -> Iterator[str]:
+    """Yield the image files of a class folder and of its subfolders, with paths below `folder`."""
+    own = _identity(folder / below)
+    if own in above:
+        raise UsageError(
+            f"the link {str(folder / below)!r} leads back to a folder that it is in; remove the link"
+        )
+    for name in _entries(folder / below):
+        path = f"{below}/{name}"
+        if Path(name).suffix.lower() in SUFFIXES and (folder / path).is_file():
+            yield path
+        elif (folder / path).is_dir():
+            yield from _images(folder, path, (*above, own))
+
+
+def common_form(heads: Iterator[tuple[bytes, str]]) -> Form:
+    """Return the form that suits images, from the headers of some of them.
 
     Channels are 1 if all are gray. The side is the median of the shorter sides, brought down
-    to the nearest of 16, 28, 32, 64, 96, 128.
+    to the nearest of 8, 16, 28, 32, 64, 96, 128.
+
+    Args:
+        heads: Bytes of encoded images, and what they are called in errors.
     """
-    step = max(1, len(listing.paths) // most)
     sides, gray = [], True
-    for path in listing.paths[::step]:
-        with _opened(path) as image:
+    for data, where in heads:
+        with opened(data, where) as image:
             sides.append(min(image.size))
-            gray = gray and (image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16"))
-    median = sorted(sides)[len(sides) // 2]
-    side = max((known for known in (16, 28, 32, 64, 96, 128) if known <= median), default=16)
-    return (1 if gray else 3), side
+            gray = gray and is_gray(image)
+    middle = sorted(sides)[len(sides) // 2]
+    return Form(channels=1 if gray else 3, side=max((side for side in _SIDES if side <= middle), default=8))

@@ -1,0 +1,114 @@
+"""From the bytes of an image file to pixels, whatever its size, mode and rotation."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from attar.errors import UsageError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+__all__ = ["MOST_BYTES", "Form", "decode", "fit", "opened"]
+
+MOST_PIXELS = 2**26
+MOST_BYTES = 2**29
+_GRAY = ("1", "L", "I", "F")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What images are brought to.
+
+    Attributes:
+        channels: 1 for gray, 3 for color.
+        side: Height and width, in pixels.
+    """
+
+    channels: int
+    side: int
+
+    @property
+    def feature(self) -> tuple[int, int, int]:
+        """Shape of one image, ``(channels, side, side)``."""
+        return (self.channels, self.side, self.side)
+
+
+@contextmanager
+def opened(data: bytes, where: str) -> Iterator[Image.Image]:
+    """Open an image, turning whatever is wrong with it into one sentence about `where`."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of images that announce very many pixels, and does so too late.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise UsageError(
+                        f"{where} announces {image.width} × {image.height} pixels; "
+                        f"images of more than {MOST_PIXELS:,} pixels are refused"
+                    )
+                yield image
+    except Image.DecompressionBombError as error:
+        raise UsageError(f"{where} announces too many pixels; remove it") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+        wrong = "is empty" if not data else "cannot be read as an image"
+        raise UsageError(f"{where} {wrong}; remove or repair it") from error
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Return whether an image has shades but no colors, as its header says."""
+    return image.mode in _GRAY or image.mode in ("LA", "La") or image.mode.startswith("I;16")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 16 or 32 bits per pixel with 8; Pillow itself would clip its shades."""
+    deep = image.mode.startswith("I;16")
+    if image.mode not in ("I", "F") and not deep:
+        return image
+    values = np.asarray(image, dtype=np.float64)
+    # A file of 16 bits has 65,535 for white however dark it is; other types do not say.
+    scale = 257.0 if deep or values.max(initial=0.0) > 255 else 1.0
+    return Image.fromarray(np.clip(np.round(values / scale), 0, 255).astype(np.uint8))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return an image with its transparent parts laid on white, as they are seen on paper."""
+    if not image.has_transparency_data:
+        return image
+    layers = image.convert("RGBA")
+    paper = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+    return Image.alpha_composite(paper, layers).convert("L" if is_gray(image) else "RGB")
+
+
+def fit(image: Image.Image, form: Form) -> NDArray[Any]:
+    """Return an opened image as uint8 ``(channels, side, side)``.
+
+    It is turned upright as its EXIF data say, resized to cover the square, cut at the center.
+    """
+    upright = _opaque(_eight_bits(ImageOps.exif_transpose(image)))
+    color = upright.convert("L" if form.channels == 1 else "RGB")
+    fitted = ImageOps.fit(color, (form.side, form.side), method=Image.Resampling.BILINEAR)
+    values = np.array(fitted)
+    return values[None] if form.channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
+    """Return an encoded image as uint8 ``(channels, side, side)``.
+
+    Args:
+        data: The bytes of the file, of any format that Pillow reads.
+        where: What the image is called in errors.
+        form: What it is brought to.
+
+    Raises:
+        UsageError: If the bytes are no image, are cut short, or announce too many pixels.
+    """
+    with opened(data, where) as image:
+        # Large JPEGs are decoded at a fraction of their size, which is many times faster.
+        image.draft(None, (2 * form.side, 2 * form.side))
+        return fit(image, form)
