@@ -106,6 +106,8 @@ class HidesNeeds(MeanEmbedding):
 
 
 class NeverZero(MeanEmbedding):
+    claims = frozenset({"zero_at_real"})
+
     def compare(self, subject, stats, syn, ctx, learned):
         return super().compare(subject, stats, syn, ctx, learned) + 1
 
@@ -115,6 +117,13 @@ class PrefersFirst(MeanEmbedding):
 
     def compare(self, subject, stats, syn, ctx, learned):
         return super().compare(subject, stats, syn, ctx, learned) + 0.1 * (syn.inputs[0] ** 2).sum()
+
+
+class IsNoSum(MeanEmbedding):
+    claims = frozenset({"by_class"})
+
+    def compare(self, subject, stats, syn, ctx, learned):
+        return super().compare(subject, stats, syn, ctx, learned).log1p()
 
 
 class FailsLater(MeanEmbedding):
@@ -229,6 +238,7 @@ WRONG = {
     "needs_are_honest": Method(HidesNeeds()),
     "zero_at_real": Method(NeverZero()),
     "order_free": Method(PrefersFirst()),
+    "by_class": Method(IsNoSum()),
     "optimizers_cover_roles": Method(optimizers=lambda settings: {"values": Duck()}),
     "runs_on_any_shape": Method(FailsLater()),
     "runs_on_little_data": Method(WantsTwo()),

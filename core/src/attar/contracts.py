@@ -330,8 +330,9 @@ class Loss(Protocol):
         needs: Model methods beside ``forward`` that are called, such as ``{"embed"}``.
         real: How much real data is wanted, or None.
         claims: Properties that conformance tests check: ``zero_at_real`` (zero where the
-            synthetic batch equals the real one) and ``order_free`` (the order of the samples
-            of a class does not matter).
+            synthetic batch equals the real one), ``order_free`` (the order of the samples
+            of a class does not matter) and ``by_class`` (the loss is a sum over the classes
+            of the synthetic batch, so that a run may take some classes at a time).
     """
 
     @property

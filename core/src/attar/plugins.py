@@ -115,6 +115,8 @@ class MethodSettings(Settings):
     Attributes:
         steps: Number of steps of the run.
         subjects: Models per step, whose gradients are summed.
+        classes_at_once: Classes in memory together, where the loss is a sum over classes;
+            0 takes as many as need half a gigabyte of real samples.
         model: Architecture that is matched on, or "" for the task's default.
         init: What the set starts at: ``real``, ``noise`` or the name of a selector.
         parameterization: How values are stored.
@@ -122,6 +124,7 @@ class MethodSettings(Settings):
 
     steps: int = Field(default=1000, ge=1)
     subjects: int = Field(default=1, ge=1)
+    classes_at_once: int = Field(default=0, ge=0)
     model: str = ""
     init: str = "real"
     parameterization: str = "plain"

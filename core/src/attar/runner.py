@@ -19,6 +19,7 @@ from attar.contracts import Clock, Context, Objective, State, Stateful, Subject,
 from attar.cost import Cost, Meter
 from attar.errors import DivergenceError, InternalError, UsageError
 from attar.optim import OptimSpec
+from attar.portions import class_portions, rows_of
 from attar.rng import derive, scoped
 
 __all__ = ["Observation", "Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
@@ -97,10 +98,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Observation:
-    """What the real data showed one version of one subject, and the augmentation they had."""
+    """What the real data showed one version of one subject, and the augmentation they had.
+
+    Attributes:
+        version: The subject's version.
+        stats: What the loss observed, for each portion of the classes.
+        draws: The augmentation's draws, one per class, or None.
+    """
 
     version: int
-    stats: Any
+    stats: tuple[Any, ...]
     draws: Any
 
 
@@ -137,7 +144,9 @@ class _Engine:
         seed: int,
         steps: int,
         options: RunOptions,
+        at_once: int,
     ) -> None:
+        self.at_once = at_once
         self.task, self.objective, self.options, self.seed = task, objective, options, seed
         self.syn = syn.to(options.device)
         self.learned = {
@@ -157,6 +166,7 @@ class _Engine:
         objective.source.prepare(self.context)
         self.source: Stateful = objective.source.init(self.context)
         self.seen: dict[int, Observation] = {}
+        self.portions: list[list[int]] | None = None
         with torch.no_grad():
             self.labels = sorted(set(self.syn.decode().labels.tolist()))
 
@@ -194,18 +204,38 @@ class _Engine:
 
     def _subject(self, ctx: Context) -> float:
         subject = self.objective.source.next(self.source, ctx, self.syn)
+        if self.portions is None:
+            loss = self.objective.loss
+            self.portions = class_portions(self.task, loss, subject.model, self.labels, self.at_once)
         precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=self.options.bf16)
         with frozen_buffers(subject.model), precision:
             # Streams of their own: a resumed run observes again, at another step.
             with scoped(ctx.gen("observe", subject.version)):
                 seen = self._observed(subject, ctx)
         with scoped(ctx.gen("compare", ctx.clock.step)), frozen_buffers(subject.model), precision:
-            batch = self._augmented(self.syn.decode(), seen.draws)
-            loss = self.objective.loss.compare(subject, seen.stats, batch, ctx, self.learned)
+            if len(self.portions) > 1:
+                return self._portioned(subject, seen, ctx)
+            return self._compared(subject, seen.stats[0], self.syn.decode(), seen.draws, ctx)
+
+    def _compared(self, subject: Subject, stats: Any, batch: Batch, draws: Any, ctx: Context) -> float:
+        """Return the loss of a batch and send its gradient back."""
+        shown = self._augmented(batch, draws)
+        loss = self.objective.loss.compare(subject, stats, shown, ctx, self.learned)
         if loss.ndim != 0:
             raise InternalError(f"a loss must be a scalar, but has shape {tuple(loss.shape)}")
         loss.backward()
         return float(loss.detach())
+
+    def _portioned(self, subject: Subject, seen: Observation, ctx: Context) -> float:
+        """Return the loss of the whole set, a portion of its classes at a time."""
+        batch, outs, leaves = self.syn.decode().detached()
+        total = 0.0
+        for labels, stats in zip(self.portions or (), seen.stats, strict=True):
+            part = batch.take(rows_of(batch, labels))
+            total += self._compared(subject, stats, part, seen.draws, ctx)
+        reached = [(out, leaf.grad) for out, leaf in zip(outs, leaves, strict=True) if leaf.grad is not None]
+        torch.autograd.backward([out for out, _ in reached], [grad for _, grad in reached])
+        return total
 
     def _augmented(self, batch: Batch, draws: Any) -> Batch:
         if draws is None or self.task.augment is None:
@@ -220,14 +250,16 @@ class _Engine:
         draws = None
         if self.objective.siamese and self.task.augment is not None:
             draws = self.task.augment.draw(len(self.task.classes), ctx.gen("augment", subject.version))
-        wanted = self.objective.loss.real
-        real = None
-        if wanted is not None:
-            gen = ctx.gen("real", subject.version)
-            real = self.task.draw(wanted.per_class, gen, self.labels).to(ctx.device)
-            real = self._augmented(real, draws)
-        stats = self.objective.loss.observe(subject, real, ctx)
-        found = Observation(version=subject.version, stats=stats, draws=draws)
+        # One generator for all portions: how they are cut changes no draw of a class.
+        gen = ctx.gen("real", subject.version)
+        wanted, stats = self.objective.loss.real, []
+        for labels in self.portions or ():
+            real = None
+            if wanted is not None:
+                real = self.task.draw(wanted.per_class, gen, labels).to(ctx.device)
+                real = self._augmented(real, draws)
+            stats.append(self.objective.loss.observe(subject, real, ctx))
+        found = Observation(version=subject.version, stats=tuple(stats), draws=draws)
         self.seen[ctx.clock.subject] = found
         return found
 
@@ -252,6 +284,7 @@ def run(
     optim: Mapping[str, OptimSpec],
     seed: int,
     subjects: int = 1,
+    classes_at_once: int = 0,
     resume: tuple[int, State, Cost] | None = None,
     options: RunOptions | None = None,
 ) -> Outcome:
@@ -265,6 +298,8 @@ def run(
         optim: Optimizer of each role of the set, and of ``learned``.
         seed: Seed that every draw is derived from.
         subjects: Models per step, whose gradients are summed.
+        classes_at_once: Classes that are in memory together where the loss is a sum over
+            classes; 0 chooses by their size.
         resume: Steps done, state and cost of an interrupted run.
         options: How the run is carried out.
 
@@ -278,7 +313,7 @@ def run(
         UsageError: If settings do not fit together.
     """
     options = options or RunOptions()
-    engine = _Engine(task, objective, syn, optim, seed, steps, options)
+    engine = _Engine(task, objective, syn, optim, seed, steps, options, classes_at_once)
     done, loss, meter = 0, math.nan, Meter()
     if resume is not None:
         done, state, cost = resume

@@ -28,11 +28,22 @@ __all__ = ["RunSettings", "check_recipe", "distill_recipe", "interruptible"]
 logger = logging.getLogger(__name__)
 
 
+def _endings() -> list[signal.Signals]:
+    """Return the signals that ask a run to end, of those that this platform has.
+
+    Windows has no SIGHUP, which says that the terminal went away; only Windows has SIGBREAK,
+    its second Ctrl-C. What ``nohup`` told to ignore stays ignored.
+    """
+    known = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    kinds = [getattr(signal, name) for name in known if hasattr(signal, name)]
+    return [kind for kind in kinds if kind == signal.SIGINT or signal.getsignal(kind) != signal.SIG_IGN]
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C or a request to end has come.
+    """Yield a function that says whether Ctrl-C or another request to end has come.
 
-    The first one lets the current step finish and save; a second Ctrl-C ends at once.
+    The first one lets the current step finish and save; a second one ends at once.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -44,13 +55,13 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.set()
 
-    kinds = [signal.SIGINT, signal.SIGTERM]
-    before = {kind: signal.signal(kind, note) for kind in kinds}
+    before = {kind: signal.signal(kind, note) for kind in _endings()}
     try:
         yield asked.is_set
     finally:
         for kind, handler in before.items():
-            signal.signal(kind, handler)
+            # None: a handler that was not set from Python, which Python cannot set again.
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
 def _spec(resolved: Resolved) -> SetSpec:
@@ -209,6 +220,7 @@ def _distilled(
             optim=method.optimizers(chosen),
             seed=recipe.run.seed,
             subjects=chosen.subjects,
+            classes_at_once=chosen.classes_at_once,
             resume=resume,
             options=RunOptions(
                 device=settings.device,

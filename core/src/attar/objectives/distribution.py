@@ -56,7 +56,7 @@ class MeanEmbedding:
     chunk: int = 512
 
     needs = frozenset({"embed"})
-    claims = frozenset({"zero_at_real", "order_free"})
+    claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
     @property
     def real(self) -> RealDraw:

@@ -12,6 +12,7 @@ from torch import nn
 from attar.architectures import build, coupled
 from attar.contracts import LabelKind, RealDraw
 from attar.errors import UsageError
+from attar.portions import BY_CLASS, rows_of
 from attar.rng import derive
 from attar.runner import check
 from attar.tensor import TensorTask
@@ -21,9 +22,9 @@ from attar.testing.objective_case import Moment, ObjectiveCase, _double
 
 __all__ = ["CLAIMS", "LOSS_LAWS", "TOLERANCE"]
 
-CLAIMS = frozenset({"zero_at_real", "order_free"})
+CLAIMS = frozenset({"zero_at_real", "order_free", BY_CLASS})
 """What a loss may claim: zero where the synthetic batch equals the real one; the order of the
-samples of a class does not matter."""
+samples of a class does not matter; it is a sum over the classes of the synthetic batch."""
 
 TOLERANCE = 1e-4
 """Relative error that is left to float32 sums in another order."""
@@ -195,6 +196,26 @@ def law_order_free(case: ObjectiveCase) -> None:
         require(close, f"its loss on samples {shape} is {expected:g}, and {found:g} in another order")
 
 
+def law_by_class(case: ObjectiveCase) -> None:
+    """If claimed: the loss is the sum of what it is on parts of the classes."""
+    if BY_CLASS not in case.objective().loss.claims:
+        return
+    for shape in case.shapes:
+        moment = case.moment(case.task(shape))
+        batch = moment.syn.decode()
+        expected = float(moment.loss(batch).detach())
+        labels = batch.labels.unique().tolist()
+        found = 0.0
+        for part in (labels[:1], labels[1:]):
+            real = moment.real
+            if real is not None:
+                real = real.take(rows_of(real, part))
+            some = replace(moment, real=real)
+            found += float(some.loss(batch.take(rows_of(batch, part))).detach())
+        close = abs(found - expected) <= TOLERANCE * max(abs(expected), 1e-12)
+        require(close, f"its loss on samples {shape} is {expected:g}, and {found:g} class by class")
+
+
 LOSS_LAWS: tuple[Callable[[ObjectiveCase], None], ...] = (
     law_loss_says_what_it_needs,
     law_claims_are_known,
@@ -207,4 +228,5 @@ LOSS_LAWS: tuple[Callable[[ObjectiveCase], None], ...] = (
     law_needs_are_honest,
     law_zero_at_real,
     law_order_free,
+    law_by_class,
 )
