@@ -47,7 +47,7 @@ def test_as_many_as_there_are_is_one_portion():
 def portions(loss, *, labels=range(5), at_once=2, coupled=False, task=None):
     model = torch.nn.Identity()
     model.coupled = coupled
-    return class_portions(task or toy_task(FEATURE), loss, model, list(labels), at_once)
+    return class_portions(task or toy_task(FEATURE), loss, model, torch.tensor(list(labels)), at_once)
 
 
 def test_classes_are_cut_in_order():
@@ -71,3 +71,32 @@ def test_small_samples_are_taken_at_once_and_large_ones_are_not():
     assert portions(few, at_once=0) == [[0, 1, 2, 3, 4]]
     assert portions(many, at_once=0) == [[0, 1], [2, 3], [4]]
     assert portions(replace(many, per_class=MOST_BYTES), at_once=0) == [[0], [1], [2], [3], [4]]
+
+
+def test_many_large_synthetic_samples_are_portioned_too():
+    task = toy_task((1, 256, 256))
+    labels = torch.arange(4).repeat_interleave(5)
+    assert portions(MeanEmbedding(per_class=1), labels=labels.tolist(), at_once=0, task=task) == [
+        [0],
+        [1],
+        [2],
+        [3],
+    ]
+
+
+@pytest.mark.parametrize(("feature", "most"), [((9,), 512), ((1, 32, 32), 512), ((3, 256, 256), 8)])
+def test_few_large_samples_go_through_a_model_at_a_time(feature, most):
+    from attar.batch import Batch
+    from attar.objectives.distribution import embed
+
+    class Model(torch.nn.Module):
+        coupled = False
+
+        def embed(self, inputs):
+            sizes.append(len(inputs))
+            return inputs.flatten(1)[:, :1]
+
+    sizes: list[int] = []
+    batch = Batch(torch.zeros(1, *feature).expand(600, *feature), torch.zeros(600, dtype=torch.int64))
+    assert embed(Model(), batch, 512).shape == (600, 1)
+    assert max(sizes) == most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,50 +12,68 @@ from attar.architectures import coupled
 from attar.batch import Batch, map_inputs
 from attar.contracts import Loss, Task
 
-__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "rows_of"]
+__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_of"]
 
 BY_CLASS = "by_class"
 """Claim of a loss that it is a sum over the classes of the synthetic batch."""
 
 MOST_BYTES = 2**29
-"""Real samples of one portion, preprocessed; models and augmentation need some times as much."""
+"""Real samples of one portion, preprocessed; augmentation needs some times as much."""
+
+_MOST_GRAPH = 2**31
+# What the field's network of 128 channels keeps for the way back: six tensors in its first
+# block, and half as much again in the others.
+_GRAPH_BYTES = 128 * 9 * 4
 
 
-def _sample_bytes(task: Task) -> int:
-    """Return the bytes of one preprocessed sample, or 0 where a sample is no plain tensor."""
-    sizes: list[int] = []
+def positions(sample: Tensor) -> int:
+    """Return the positions of one sample ``(*feature,)``: pixels, moments, or 1 for a vector."""
+    return math.prod(sample.shape[1:])
+
+
+def _sizes(task: Task) -> tuple[int, int]:
+    """Return bytes and positions of one preprocessed sample, or zeros where it is no tensor."""
+    found: list[tuple[int, int]] = []
 
     def measure(part: object) -> object:
-        sizes.append(part.numel() * part.element_size() if isinstance(part, Tensor) else 0)
+        if isinstance(part, Tensor) and len(part) == 1:
+            found.append((part.numel() * part.element_size(), positions(part[0])))
+        else:
+            found.append((0, 0))
         return part
 
     map_inputs(measure, task.gather(torch.tensor([0])).inputs)
-    return 0 if 0 in sizes else sum(sizes)
+    if (0, 0) in found:
+        return 0, 0
+    return sum(size for size, _ in found), max(places for _, places in found)
 
 
-def class_portions(
-    task: Task, loss: Loss, model: nn.Module, labels: Sequence[int], at_once: int
-) -> list[list[int]]:
+def class_portions(task: Task, loss: Loss, model: nn.Module, labels: Tensor, at_once: int) -> list[list[int]]:
     """Return the classes of a step in portions that are taken one after the other.
 
     Args:
         task: The real data.
         loss: What is compared; one that is no sum over classes sees all of them at once.
         model: One of the models; one that couples rows sees all classes at once.
-        labels: The classes of the synthetic set.
+        labels: Class of each decoded synthetic sample, int64 ``(n,)``.
         at_once: Classes of a portion; 0 takes as many as keep the real samples of a portion
-            below :data:`MOST_BYTES`.
+            below :data:`MOST_BYTES`, and the synthetic ones with what models of the usual
+            width remember of them below four times that.
 
     Returns:
         The portions, which depend on settings and shapes alone, so that a run is repeatable.
     """
     wanted = loss.real
+    classes = sorted(set(labels.tolist()))
     if BY_CLASS not in loss.claims or wanted is None or coupled(model):
-        return [list(labels)]
+        return [classes]
     if not at_once:
-        size = _sample_bytes(task) * wanted.per_class
-        at_once = max(1, MOST_BYTES // size) if size else len(labels)
-    return [list(labels[start : start + at_once]) for start in range(0, len(labels), at_once)]
+        size, places = _sizes(task)
+        real = size * wanted.per_class
+        graph = places * _GRAPH_BYTES * int(labels.bincount().max())
+        fit = min(MOST_BYTES // real, _MOST_GRAPH // graph) if real and graph else len(classes)
+        at_once = max(1, fit)
+    return [classes[start : start + at_once] for start in range(0, len(classes), at_once)]
 
 
 def rows_of(batch: Batch, labels: Sequence[int]) -> Tensor:

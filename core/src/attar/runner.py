@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attar.architectures import capability
+from attar.architectures import check_model
 from attar.batch import Batch
 from attar.checkpoint import finite
 from attar.contracts import Clock, Context, Objective, State, Stateful, Subject, SyntheticSet, Task
@@ -20,7 +20,7 @@ from attar.cost import Cost, Meter
 from attar.errors import DivergenceError, InternalError, UsageError
 from attar.optim import OptimSpec
 from attar.portions import class_portions, rows_of
-from attar.rng import derive, scoped
+from attar.rng import scoped
 
 __all__ = ["Observation", "Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
 
@@ -167,8 +167,6 @@ class _Engine:
         self.source: Stateful = objective.source.init(self.context)
         self.seen: dict[int, Observation] = {}
         self.portions: list[list[int]] | None = None
-        with torch.no_grad():
-            self.labels = sorted(set(self.syn.decode().labels.tolist()))
 
     def state_dict(self) -> State:
         return {
@@ -206,7 +204,9 @@ class _Engine:
         subject = self.objective.source.next(self.source, ctx, self.syn)
         if self.portions is None:
             loss = self.objective.loss
-            self.portions = class_portions(self.task, loss, subject.model, self.labels, self.at_once)
+            with torch.no_grad():
+                labels = self.syn.decode().labels.cpu()
+            self.portions = class_portions(self.task, loss, subject.model, labels, self.at_once)
         precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=self.options.bf16)
         with frozen_buffers(subject.model), precision:
             # Streams of their own: a resumed run observes again, at another step.
@@ -265,14 +265,12 @@ class _Engine:
 
 
 def check(task: Task, objective: Objective, model: str, seed: int) -> None:
-    """Refuse a model that lacks what the loss needs, before any work.
+    """Refuse a model that lacks what the loss needs or does not fit the data, before any work.
 
     Raises:
-        UsageError: Naming the missing method.
+        UsageError: Naming what is wrong.
     """
-    built = task.build(model, derive(seed, "check"))
-    for need in sorted(objective.loss.needs):
-        capability(built, need)
+    check_model(task, model, seed, objective.loss.needs)
 
 
 def run(

@@ -12,8 +12,13 @@ from attar.architectures import capability, coupled
 from attar.batch import Batch
 from attar.contracts import Context, RealDraw, Subject
 from attar.errors import InternalError
+from attar.portions import positions
 
 __all__ = ["MeanEmbedding", "class_means", "embed"]
+
+
+# As many as 512 images of 32 × 32 pixels have.
+_MOST_POSITIONS = 2**19
 
 
 def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
@@ -22,14 +27,21 @@ def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
     Args:
         model: A model with ``embed``.
         batch: The batch.
-        chunk: Most rows in a piece; memory that fits the processor's caches and the
-            allocator's pools makes pieces faster than the whole.
+        chunk: Most rows in a piece, fewer where samples are large; memory that fits the
+            processor's caches and the allocator's pools makes pieces faster than the whole.
     """
     function = capability(model, "embed")
     if coupled(model):
         whole: Tensor = function(batch.inputs)
         return whole
-    return torch.cat([function(piece.inputs) for piece in batch.chunks(chunk)])
+    return torch.cat([function(piece.inputs) for piece in batch.chunks(_rows(batch, chunk))])
+
+
+def _rows(batch: Batch, most: int) -> int:
+    """Return how many rows go through a model at a time: fewer where samples are large."""
+    if not isinstance(batch.inputs, Tensor) or not len(batch):
+        return most
+    return max(1, min(most, _MOST_POSITIONS // positions(batch.inputs[0])))
 
 
 def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -51,11 +51,12 @@ def feature_model(task: Task, space: str, arch: str, seed: int) -> nn.Module | N
 
 def class_features(task: Task, model: nn.Module | None, rows: Tensor) -> Tensor:
     """Return features of training rows, float32 ``(m, d)``, read in pieces."""
-    pieces = []
-    for part in rows.split(512):
-        if model is None:
-            pieces.append(task.vectors(part))
-        else:
-            with torch.no_grad():
-                pieces.append(embed(model, task.view(part), 512))
-    return torch.cat(pieces).to(torch.float32)
+    features: Tensor | None = None
+    for start, part in zip(range(0, len(rows), 512), rows.split(512), strict=True):
+        with torch.no_grad():
+            piece = task.vectors(part) if model is None else embed(model, task.view(part), 512)
+        if features is None:
+            # Filled in place: joining pieces at the end would need the memory twice.
+            features = torch.empty(len(rows), piece.shape[1], dtype=torch.float32)
+        features[start : start + len(part)] = piece
+    return torch.empty(0, 0) if features is None else features
