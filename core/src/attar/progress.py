@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal or in a notebook, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 
 __all__ = ["Advance", "progress", "silent"]
 
@@ -13,6 +14,7 @@ Advance = Callable[[int, str], None]
 """Called with the amount done and a note, such as the loss."""
 
 _QUIET_SECONDS = 30.0
+_NOTEBOOK_SECONDS = 0.2
 
 
 @contextmanager
@@ -25,13 +27,46 @@ def silent(total: int, doing: str) -> Iterator[Advance]:
 def progress(total: int, doing: str) -> Iterator[Advance]:
     """Yield a function that shows how far the work is and how long it will take.
 
+    On a terminal and in a notebook it is a bar, elsewhere a line on standard error every half
+    minute.
+
     Args:
         total: Amount of work.
         doing: What is being done, for people.
     """
-    shown = _bar if sys.stderr.isatty() else _lines
+    shown = _notebook if _in_notebook() else _bar if sys.stderr.isatty() else _lines
     with shown(total, doing) as advance:
         yield advance
+
+
+def _in_notebook() -> bool:
+    """Return whether the code runs in a notebook's kernel, which shows HTML."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+@contextmanager
+def _notebook(total: int, doing: str) -> Iterator[Advance]:
+    from IPython.display import HTML, display
+
+    start = time.monotonic()
+    last = 0.0
+
+    def page(done: int, note: str) -> HTML:
+        left = (time.monotonic() - start) / done * (total - done) if done else 0.0
+        text = escape(f"{doing}: {done}/{total} {note}" + (f", about {left:.0f} s left" if done else ""))
+        return HTML(f'<progress value="{done}" max="{total}"></progress> {text}')
+
+    handle = display(page(0, ""), display_id=True)
+
+    def advance(done: int, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _NOTEBOOK_SECONDS or done >= total:
+            last = now
+            handle.update(page(done, note))
+
+    yield advance
 
 
 @contextmanager
