@@ -1,0 +1,78 @@
+"""Looking at the cache folder and clearing it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from attar.cache import Store, cache_root
+from attar.cached import SECTIONS, cache_info, clear_cache
+from attar.errors import UsageError
+from filelock import FileLock
+
+
+@pytest.fixture
+def filled():
+    store = Store(cache_root() / "evaluations")
+    for number in range(3):
+        store.compute({"number": number}, lambda: {"value": 1})
+    (cache_root() / "images").mkdir(parents=True)
+    (cache_root() / "images" / "pixels.npy").write_bytes(bytes(1000))
+    (cache_root() / "data").mkdir()
+    (cache_root() / "data" / "downloaded").write_text("precious")
+    return store
+
+
+def counts():
+    return {section.name: section.files for section in cache_info().sections}
+
+
+def test_an_empty_cache_holds_nothing():
+    assert counts() == dict.fromkeys(SECTIONS, 0)
+    assert clear_cache().files == 0
+
+
+def test_info_counts_files_and_bytes(filled):
+    assert counts() == {"evaluations": 3, "selections": 0, "images": 1}
+    assert next(section.bytes for section in cache_info().sections if section.name == "images") == 1000
+    assert cache_info().folder == str(cache_root())
+
+
+def test_clearing_leaves_what_was_downloaded(filled):
+    cleared = clear_cache()
+    assert (cleared.files, cleared.kept) == (4, 0)
+    assert counts() == dict.fromkeys(SECTIONS, 0)
+    assert (cache_root() / "data" / "downloaded").read_text() == "precious"
+    assert list(cache_root().rglob("*.lock")) == []
+
+
+def test_one_section_can_be_cleared(filled):
+    assert clear_cache("images").bytes == 1000
+    assert counts() == {"evaluations": 3, "selections": 0, "images": 0}
+
+
+def test_an_unknown_section_is_refused(filled):
+    with pytest.raises(UsageError, match="unknown section of the cache 'image': did you mean 'images'"):
+        clear_cache("image")
+
+
+def test_what_is_being_made_stays(filled):
+    path = filled.path({"number": 1})
+    with FileLock(f"{path}.lock"):
+        cleared = clear_cache("evaluations")
+    assert (cleared.files, cleared.kept) == (2, 1)
+    assert path.is_file()
+
+
+def test_what_is_new_can_stay(filled):
+    path = filled.path({"number": 1})
+    long_ago = time.time() - 10 * 86_400
+    os.utime(path, (long_ago, long_ago))
+    assert clear_cache(older_than_days=5).files == 1
+    assert not path.exists()
+
+
+def test_what_is_cleared_is_made_again(filled):
+    clear_cache()
+    assert filled.compute({"number": 1}, lambda: {"value": 2}) == {"value": 2}
