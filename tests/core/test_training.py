@@ -13,7 +13,7 @@ from attar.optim import OptimSpec
 from attar.protocols import Plateau, Protocol
 from attar.rng import derive, scoped
 from attar.tensor import ArrayItems, Noise, TensorAugment
-from attar.training import BatchEpochs, TrainEpochs, accuracy, fit, training_loss
+from attar.training import BatchEpochs, TrainEpochs, accuracy, confusion, fit, training_loss
 from torch import nn
 
 
@@ -215,3 +215,50 @@ def test_accuracy_on_an_empty_split_is_one_sentence(blobs):
     empty = replace(task, test=ArrayItems(np.zeros((0, 4)), np.zeros(0, dtype=np.int64)))
     with pytest.raises(UsageError, match="test"):
         accuracy(linear(), empty, "test")
+
+
+@pytest.mark.parametrize("kind", ["hard", "probability", "regression"])
+def test_large_samples_are_shown_a_few_at_a_time_with_the_same_result(monkeypatch, kind):
+    gen = derive(0, "large")
+    targets = None if kind == "hard" else torch.rand(10, 3, generator=gen).softmax(1)
+    batch = Batch(torch.randn(10, 2, 3, 3, generator=gen), torch.arange(10) % 3, targets)
+    shown = []
+
+    class Net(nn.Module):
+        coupled = False
+
+        def __init__(self):
+            super().__init__()
+            with scoped(derive(0, "net")):
+                self.layer = nn.Linear(18, 3)
+
+        def forward(self, inputs):
+            shown.append(len(inputs))
+            return self.layer(inputs.flatten(1))
+
+    def trained():
+        fitted = fit(Net(), BatchEpochs(batch, kind), protocol(batch=10), derive(0, "fit"))
+        return fitted.loss, fitted.model.layer.weight.detach()
+
+    loss, whole = trained()
+    assert set(shown) == {10}
+    monkeypatch.setattr("attar.training._ROWS", 4)
+    shown.clear()
+    again, parts = trained()
+    assert set(shown) == {4, 2}
+    assert again == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(parts, whole)
+
+
+def test_confusion_counts_true_classes_down_and_answers_across(blobs):
+    task = blobs()
+
+    class Second(nn.Module):
+        def forward(self, inputs):
+            return torch.tensor([0.0, 1.0, 0.0]).expand(len(inputs), 3)
+
+    counts = confusion(Second(), task, "test")
+    held = torch.bincount(torch.cat([piece.labels for piece in task.epoch("test", 100)]), minlength=3)
+    assert counts[:, 1].equal(held)
+    assert int(counts.sum()) == int(held.sum())
+    assert accuracy(Second(), task, "test") == pytest.approx(100 * int(held[1]) / int(held.sum()))

@@ -12,7 +12,7 @@ from attar.architectures import coupled
 from attar.batch import Batch, map_inputs
 from attar.contracts import Loss, Task
 
-__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_of"]
+__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_at_once", "rows_of"]
 
 BY_CLASS = "by_class"
 """Claim of a loss that it is a sum over the classes of the synthetic batch."""
@@ -20,6 +20,7 @@ BY_CLASS = "by_class"
 MOST_BYTES = 2**29
 """Real samples of one portion, preprocessed; augmentation needs some times as much."""
 
+_SMALL_POSITIONS = 32 * 32
 _MOST_GRAPH = 2**31
 # What the field's network of 128 channels keeps for the way back: six tensors in its first
 # block, and half as much again in the others.
@@ -29,6 +30,18 @@ _GRAPH_BYTES = 128 * 9 * 4
 def positions(sample: Tensor) -> int:
     """Return the positions of one sample ``(*feature,)``: pixels, moments, or 1 for a vector."""
     return math.prod(sample.shape[1:])
+
+
+def rows_at_once(batch: Batch, most: int) -> int:
+    """Return how many rows of a batch go through a model at a time: fewer where samples are large.
+
+    Args:
+        batch: The batch.
+        most: The number for samples of up to 32 × 32 positions, and for all that are no tensor.
+    """
+    if not isinstance(batch.inputs, Tensor) or not len(batch):
+        return most
+    return max(1, min(most, most * _SMALL_POSITIONS // positions(batch.inputs[0])))
 
 
 def _sizes(task: Task) -> tuple[int, int]:

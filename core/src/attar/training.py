@@ -13,13 +13,17 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from attar.architectures import coupled
 from attar.batch import Batch
 from attar.contracts import Augment, LabelKind, Split, Task
 from attar.errors import UsageError
+from attar.portions import rows_at_once
 from attar.protocols import Plateau, Protocol
 from attar.rng import scoped
 
-__all__ = ["BatchEpochs", "Epochs", "Fitted", "TrainEpochs", "accuracy", "fit", "training_loss"]
+__all__ = ["BatchEpochs", "Epochs", "Fitted", "TrainEpochs", "accuracy", "confusion", "fit", "training_loss"]
+
+_ROWS = 512
 
 
 class Epochs(TypingProtocol):
@@ -203,11 +207,54 @@ def _step(
 ) -> Tensor:
     if augment is not None:
         batch = augment.apply(batch, augment.draw(len(batch), gen), torch.arange(len(batch)))
-    loss = training_loss(model(batch.inputs), batch, kind)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    # The loss is a mean over rows, so that large samples can be shown a few at a time.
+    pieces = [batch] if coupled(model) else batch.chunks(rows_at_once(batch, _ROWS))
+    total = torch.zeros((), device=batch.labels.device)
+    for piece in pieces:
+        loss = training_loss(model(piece.inputs), piece, kind) * (len(piece) / len(batch))
+        loss.backward()
+        total = total + loss.detach()
     optimizer.step()
-    return loss.detach()
+    return total
+
+
+def confusion(
+    model: nn.Module,
+    task: Task,
+    split: Split,
+    *,
+    batch: int = 512,
+    device: torch.device = torch.device("cpu"),
+) -> Tensor:
+    """Return how often samples of each class were answered with each class.
+
+    Args:
+        model: The network.
+        task: The real data.
+        split: Which split.
+        batch: Samples read at a time; fewer go through the network together where they are large.
+        device: Where the network lives.
+
+    Returns:
+        Counts, int64 ``(classes, classes)``: true classes down, answers across.
+
+    Raises:
+        UsageError: If the split is empty.
+    """
+    classes = len(task.classes)
+    counts = torch.zeros(classes * classes, dtype=torch.int64)
+    model.eval()
+    with torch.no_grad():
+        for piece in task.epoch(split, batch):
+            there = piece.to(device)
+            parts = [there] if coupled(model) else there.chunks(rows_at_once(there, batch))
+            answers = torch.cat([model(part.inputs).argmax(1) for part in parts]).cpu()
+            counts += torch.bincount(piece.labels * classes + answers, minlength=classes * classes)
+    model.train()
+    if not int(counts.sum()):
+        raise UsageError(f"the {split} data of {task.name!r} are empty; give at least one sample")
+    return counts.view(classes, classes)
 
 
 def accuracy(
@@ -218,19 +265,6 @@ def accuracy(
     batch: int = 512,
     device: torch.device = torch.device("cpu"),
 ) -> float:
-    """Return the accuracy on a split, in percent.
-
-    Raises:
-        UsageError: If the split is empty.
-    """
-    model.eval()
-    right = total = 0
-    with torch.no_grad():
-        for piece in task.epoch(split, batch):
-            there = piece.to(device)
-            right += int((model(there.inputs).argmax(1) == there.labels).sum())
-            total += len(piece)
-    model.train()
-    if total == 0:
-        raise UsageError(f"the {split} data of {task.name!r} are empty; give at least one sample")
-    return 100.0 * right / total
+    """Return the accuracy of a network on a split, in percent; see :func:`confusion`."""
+    counts = confusion(model, task, split, device=device, batch=batch)
+    return 100.0 * int(counts.diagonal().sum()) / int(counts.sum())

@@ -12,13 +12,9 @@ from attar.architectures import capability, coupled
 from attar.batch import Batch
 from attar.contracts import Context, RealDraw, Subject
 from attar.errors import InternalError
-from attar.portions import positions
+from attar.portions import rows_at_once
 
 __all__ = ["MeanEmbedding", "class_means", "embed"]
-
-
-# As many as 512 images of 32 × 32 pixels have.
-_MOST_POSITIONS = 2**19
 
 
 def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
@@ -34,14 +30,7 @@ def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
     if coupled(model):
         whole: Tensor = function(batch.inputs)
         return whole
-    return torch.cat([function(piece.inputs) for piece in batch.chunks(_rows(batch, chunk))])
-
-
-def _rows(batch: Batch, most: int) -> int:
-    """Return how many rows go through a model at a time: fewer where samples are large."""
-    if not isinstance(batch.inputs, Tensor) or not len(batch):
-        return most
-    return max(1, min(most, _MOST_POSITIONS // positions(batch.inputs[0])))
+    return torch.cat([function(piece.inputs) for piece in batch.chunks(rows_at_once(batch, chunk))])
 
 
 def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
