@@ -50,7 +50,12 @@ def test_a_file_that_is_no_image_by_its_name_is_passed_over(images, folder):
     assert images(folder, "--json").json["samples"] == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut short"])
+def test_an_empty_image_is_named(images, folder):
+    (folder / "dogs" / "0.png").write_bytes(b"")
+    assert "0.png' is empty; remove or repair it" in images(folder).refusal
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n cut short"])
 def test_a_damaged_image_is_named(images, folder, content):
     (folder / "dogs" / "0.png").write_bytes(content)
     assert "0.png' cannot be read as an image" in images(folder).refusal

@@ -7,7 +7,19 @@ import sys
 
 import pytest
 
-HEAVY = ["avalanche", "flwr", "torch_geometric", "torchaudio", "torchvision", "transformers"]
+# Not pyarrow: where it is installed, scikit-learn loads it through pandas.
+HEAVY = [
+    "avalanche",
+    "datasets",
+    "flwr",
+    "huggingface_hub",
+    "tensorboard",
+    "timm",
+    "torch_geometric",
+    "torchaudio",
+    "torchvision",
+    "transformers",
+]
 COMMANDS = ["demo", "distill", "evaluate", "plugins", "run", "schema", "show"]
 
 WATCH = f"""

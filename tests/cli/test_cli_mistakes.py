@@ -139,7 +139,7 @@ def test_small_classes_work_with_a_policy(distill, policy):
 
 
 def test_an_unforeseen_error_is_our_bug_and_says_where_it_is_written(distill, monkeypatch, tmp_path):
-    def fail(*arguments):
+    def fail(*_, **__):
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr("attar.cli.work.load_task", fail)

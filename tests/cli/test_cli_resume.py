@@ -32,7 +32,7 @@ def test_ctrl_c_says_how_to_continue(distill, ctrl_c, number):
 
 
 def test_ctrl_c_before_the_first_step_says_that_it_stopped(distill, monkeypatch):
-    def interrupted(*arguments):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("attar.cli.work.load_task", interrupted)

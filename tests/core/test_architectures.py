@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 
 import pytest
 import torch
-from attar.architectures import build, capability, coupled, parse
+from attar.architectures import Family, build, capability, code_of, coupled, parse, runs_code
+from attar.architectures.text import literal, typed
 from attar.errors import UsageError
 from attar.nets import MLP, ConvNet, Linear
 from attar.rng import derive
@@ -39,8 +41,10 @@ def test_settings_get_the_type_of_their_hint():
     [
         (
             "convent",
-            "unknown architecture 'convent': did you mean 'convnet'? choose from convnet, linear, mlp",
+            "unknown architecture 'convent': did you mean 'convnet'? choose from convnet, linear, mlp, "
+            "or name your own as package.module:factory",
         ),
+        ("linear,width=3", "unknown setting of 'linear' 'width': it has no settings"),
         (
             "mlp,widht=3",
             "unknown setting of 'mlp' 'widht': did you mean 'width'? choose from act, depth, width",
@@ -70,6 +74,84 @@ def test_building_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     make("mlp")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("-2", -2), ("0.5", 0.5), ("1e-3", 1e-3), ("true", True), ("False", False), ("relu", "relu")],
+)
+def test_a_setting_without_a_type_is_what_it_reads_as(text, value):
+    found = literal(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_settings_are_typed_by_annotations_and_else_by_how_they_read():
+    def factory(feature, classes, width: float, *, kind: str, depth=3, **more):
+        return nn.Identity()
+
+    given = {"width": "3", "kind": "3", "depth": "3", "other": "3"}
+    values = typed("factory", factory, given)
+    assert values == {"width": 3.0, "kind": "3", "depth": 3, "other": 3}
+    assert [type(value) for value in values.values()] == [float, str, int, int]
+
+
+def test_annotations_for_type_checkers_only_are_passed_over():
+    def factory(feature, classes, *, width: Missing = 3):  # noqa: F821
+        return nn.Identity()
+
+    assert typed("factory", factory, {"width": "4"}) == {"width": 4}
+
+
+def family():
+    def member(name):
+        if name != "small":
+            raise UsageError(f"unknown member {name!r}")
+        return lambda feature, classes, **settings: nn.Linear(feature[0], settings.get("n", classes))
+
+    return Family(member=member, example="small", distribution="torch")
+
+
+def test_a_family_builds_its_members():
+    known = {**KNOWN, "zoo": family()}
+    model = build("zoo:small,n=5", known, (4,), 3, derive(0, "model"))
+    assert model(torch.zeros(1, 4)).shape == (1, 5)
+    assert model.coupled is False
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("zoo", "'zoo' names many architectures; name one, as in 'zoo:small'"),
+        ("zoo:large", "unknown member 'large'"),
+        ("tree", "unknown architecture 'tree': choose from convnet, linear, mlp, zoo:NAME, or name your own"),
+    ],
+)
+def test_a_family_is_told_from_its_members(text, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        build(text, {**KNOWN, "zoo": family()}, (4,), 3, derive(0, "model"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mlp,width=3", False),
+        ("zoo:small", False),
+        ("own:net", False),
+        ("own:net,width=3", False),
+        ("os:system", True),
+        ("mlp:net", True),
+        ("zo:small", True),
+    ],
+)
+def test_only_what_nobody_registered_is_code(text, expected):
+    known = {**KNOWN, "zoo": family(), "own:net": MLP}
+    assert runs_code(text, known) is expected
+
+
+def test_what_cached_results_depend_on():
+    known = {**KNOWN, "zoo": family()}
+    assert code_of("mlp,width=3", known) == ""
+    assert code_of("zoo:small", known) == f"torch {version('torch')}"
 
 
 def test_a_model_that_does_not_say_is_taken_to_be_coupled():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import attar.baselines
@@ -17,6 +18,7 @@ from attar.evaluation_jobs import Job
 from attar.protocols import protocol
 from attar.registry import Registry
 from attar.rng import derive
+from attar.tensor.items import ItemsView
 
 BASELINES = ("whole", "random", "herding", "k-center", "k-means")
 
@@ -177,3 +179,35 @@ def test_the_cache_lies_where_it_is_wanted(blobs, trained, settings, tmp_path):
     evaluate_sets(blobs(), [distilled(blobs())], settings())
     names = {path.parent.name for path in Path(tmp_path / "cache").rglob("*.json")}
     assert names == {"evaluations"}
+
+
+def test_uneven_classes_are_counted_alike_too(blobs, trained, settings):
+    task = blobs(counts=(80, 8, 4))
+    report = evaluate_sets(task, [distilled(task)], settings(baselines=("random",)))
+    confusion = torch.tensor(report.confusion)
+    held = torch.bincount(torch.cat([piece.labels for piece in task.epoch("test", 100)]), minlength=3)
+    assert confusion.sum(1).equal(held)
+    recalls = 100 * confusion.diagonal() / held
+    assert list(report.per_class) == list(task.classes)
+    assert [score.mean for score in report.per_class.values()] == pytest.approx(recalls.tolist(), abs=1e-3)
+    assert report.balanced_accuracy.mean == pytest.approx(float(recalls.mean()), abs=1e-3)
+    assert report.accuracy.mean == pytest.approx(100 * int(confusion.trace()) / int(held.sum()), abs=1e-3)
+    assert report.details["random"].balanced.n == 5
+
+
+def test_a_class_without_test_samples_has_no_accuracy(blobs, trained, settings):
+    task = blobs()
+    rows = (task.test.labels != 1).nonzero()[:, 0]
+    held = replace(task, test=ItemsView(task.test, rows))
+    report = evaluate_sets(held, [distilled(held)], settings())
+    assert list(report.per_class) == ["0", "2"]
+    means = [score.mean for score in report.per_class.values()]
+    assert report.balanced_accuracy.mean == pytest.approx(sum(means) / 2, abs=1e-3)
+
+
+def test_confusion_of_very_many_classes_is_left_out(blobs, trained, settings, monkeypatch):
+    monkeypatch.setattr(attar.evaluation_jobs, "_MOST_CLASSES", 2)
+    task = blobs()
+    report = evaluate_sets(task, [distilled(task)], settings())
+    assert report.confusion is None
+    assert len(report.per_class) == 3

@@ -179,6 +179,18 @@ def test_the_first_step_equals_a_hand_made_one(blobs):
     torch.testing.assert_close(outcome.syn.values.values, wanted)
 
 
+def test_step_sizes_follow_their_schedule(blobs):
+    falling = {"values": SGD.model_copy(update={"final": 0.0, "momentum": 0.0})}
+    resumes_exactly(blobs(), dm(reuse=3), {**falling, "labels": ADAM})
+    before = start(blobs(), kind="hard").values.values.detach()
+    # Half a cosine over two steps is all in the first and nothing in the second.
+    one = go(blobs(), dm(reuse=3), optim=falling, steps=2).syn.values.values.detach()
+    constant = {"values": SGD.model_copy(update={"momentum": 0.0})}
+    two = go(blobs(), dm(reuse=3), optim=constant, steps=1).syn.values.values.detach()
+    torch.testing.assert_close(one, two)
+    assert not one.equal(before)
+
+
 def test_gradients_of_the_subjects_are_summed(blobs):
     objective = Objective(loss=Toy(), source=Fresh("linear"))
     before = start(blobs(), kind="hard").values.values.detach()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -141,3 +142,16 @@ def test_a_score_has_the_population_standard_deviation():
 
 def test_a_single_run_has_no_spread():
     assert Score.of([50.0]) == Score(mean=50.0, std=0.0, n=1)
+
+
+def test_a_step_size_falls_along_half_a_cosine():
+    spec = OptimSpec(lr=2.0, final=0.25)
+    # Loshchilov and Hutter 2017, equation 5, with a minimum of lr · final.
+    wanted = [0.5 + 1.5 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(5)]
+    assert [spec.rate(step, 5) for step in range(5)] == pytest.approx(wanted)
+    assert (spec.rate(0, 5), spec.rate(4, 5)) == pytest.approx((2.0, 0.5))
+
+
+def test_a_constant_step_size_is_exact():
+    assert {OptimSpec(lr=0.1).rate(step, 7) for step in range(7)} == {0.1}
+    assert OptimSpec(lr=0.1, final=0).rate(0, 1) == 0.1

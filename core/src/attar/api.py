@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attar import protocols
+from attar.architectures import adopt
 from attar.artifact import Artifact
 from attar.cache import cache_root
 from attar.contracts import Task
@@ -171,12 +172,16 @@ def distill(
         callbacks: Called with a :class:`attar.runner.StepRecord` after each step.
         show: Whether progress is shown on standard error.
         registry: The plugins known; by default all that are installed.
-        settings: Settings of the method, such as ``steps=2000``.
+        settings: Settings of the method, such as ``steps=2000``. `model` is the text of an
+            architecture, or a function called as ``model(feature, classes)`` that returns a
+            fresh network; see :func:`attar.architectures.adopt`.
 
     Raises:
         UsageError: If something does not fit.
     """
     registry = registry or Registry()
+    if "model" in settings:
+        task, settings["model"] = adopt(task, settings["model"])
     size = parse(
         SizeRecipe,
         {"ipc": ipc, "total": total, "ratio": ratio, "bytes": bytes, "policy": policy},
@@ -222,11 +227,19 @@ def evaluate(
         protocol: Name of a protocol, or a protocol.
         registry: The plugins known; by default all that are installed.
         settings: Fields of :class:`attar.evaluation.EvaluationSettings`, such as
-            ``baselines=("random",)``, ``architectures=("mlp",)``, ``workers=2``.
+            ``baselines=("random",)``, ``architectures=("mlp",)``, ``workers=2``. Architectures
+            are texts, or functions as in :func:`distill`.
 
     Raises:
         UsageError: If sets, data and settings do not fit together.
     """
     chosen = protocols.protocol(protocol) if isinstance(protocol, str) else protocol
+    if "model" in settings:
+        task, settings["model"] = adopt(task, settings["model"])
+    others = []
+    for each in settings.pop("architectures", ()):
+        task, other = adopt(task, each)
+        others.append(other)
     several = [sets] if isinstance(sets, Artifact) else list(sets)
-    return evaluate_sets(task, several, EvaluationSettings(protocol=chosen, **settings), registry)
+    how = EvaluationSettings(protocol=chosen, architectures=tuple(others), **settings)
+    return evaluate_sets(task, several, how, registry)

@@ -20,7 +20,7 @@ from attar.reports import BaselineDetail, Score
 from attar.rng import derive
 from attar.selectors import FEATURE_SPACES, feature_model, select_many
 
-__all__ = ["Coresets", "baseline_jobs", "baseline_scores", "equal_bytes_jobs", "score"]
+__all__ = ["Coresets", "balanced", "baseline_jobs", "baseline_scores", "equal_bytes_jobs", "score"]
 
 _RANDOM_DRAWS = 5
 
@@ -75,6 +75,7 @@ class Coresets:
             "train": self._evaluator.task.fingerprint,
             "attar": version("attar-core"),
             "torch": torch.__version__,
+            **(self._evaluator.code(self._arch) if space != "input" else {}),
             **self.key(name, space, draw),
         }
 
@@ -157,6 +158,11 @@ def score(results: Sequence[NetworkResult]) -> Score:
     return Score.of([result.test for result in results])
 
 
+def balanced(results: Sequence[NetworkResult]) -> Score:
+    """Return the mean test accuracy over the classes."""
+    return Score.of([result.balanced for result in results])
+
+
 def baseline_scores(
     rows: Mapping[tuple[str, ...], list[NetworkResult]],
     names: Sequence[str],
@@ -169,7 +175,9 @@ def baseline_scores(
     for name in names:
         if (name,) in rows:
             scores[name] = score(rows[(name,)])
-            details[name] = BaselineDetail(samples=whole if name == "whole" else samples)
+            details[name] = BaselineDetail(
+                samples=whole if name == "whole" else samples, balanced=balanced(rows[(name,)])
+            )
             continue
         tried = {row[1]: results for row, results in rows.items() if row[0] == name and len(row) == 2}
         validation = {
@@ -179,5 +187,7 @@ def baseline_scores(
         best = max(validation, key=lambda space: validation[space])
         scores[name] = score(tried[best])
         note = "" if len(tried) > 1 else "no validation data, so no feature space was chosen"
-        details[name] = BaselineDetail(samples=samples, space=best, validation=validation, note=note)
+        details[name] = BaselineDetail(
+            samples=samples, balanced=balanced(tried[best]), space=best, validation=validation, note=note
+        )
     return scores, details

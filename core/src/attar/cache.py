@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,30 @@ class Store:
         found = self.get(key)
         if found is not None:
             return found
-        from filelock import FileLock
-
-        with disk_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(self.path(key)) + ".lock"):
+        with _locked(self.path(key)):
             found = self.get(key)
             if found is None:
                 found = function()
                 self.put(key, found)
         return found
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from computing what a file will hold."""
+    from filelock import FileLock
+
+    lock = FileLock(f"{path}.lock")
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except NotImplementedError as error:
+            raise UsageError(
+                f"the disk of the cache {str(path.parent)!r} has no file locks; set ATTAR_CACHE to a folder "
+                f"on a local disk"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()

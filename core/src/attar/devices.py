@@ -6,7 +6,23 @@ import torch
 
 from attar.errors import UsageError
 
-__all__ = ["find_device"]
+__all__ = ["default_device", "find_device", "has_float64"]
+
+
+def default_device() -> str:
+    """Return what ``auto`` means here: ``cuda``, else ``mps``, else ``cpu``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_float64(device: torch.device) -> bool:
+    """Return whether a device computes in float64; Apple's GPUs (``mps``) do not.
+
+    Statistics of the data are gathered in float64 on the CPU on every machine. What must be
+    solved in float64 is moved there from a device that has none.
+    """
+    return device.type != "mps"
 
 
 def find_device(name: str) -> torch.device:
@@ -15,15 +31,12 @@ def find_device(name: str) -> torch.device:
     Raises:
         UsageError: If it does not exist or cannot be used.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    name = default_device() if name == "auto" else name
     try:
         device = torch.device(name)
-        # Copying there and back tells what can be computed with.
-        torch.zeros(1).to(device).cpu()
+        # Copying there and back tells what can be computed with. The type is stated because
+        # a default of float64 would rule out devices that lack it.
+        torch.zeros(1, dtype=torch.float32).to(device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"the device {name!r} cannot be used here; choose cpu") from error
     return device

@@ -8,15 +8,15 @@ from functools import reduce
 
 import torch
 
+from attar.architectures import check_model, runs_code
 from attar.artifact import Artifact
-from attar.baselines import baseline_jobs, baseline_scores, equal_bytes_jobs, score
+from attar.baselines import balanced, baseline_jobs, baseline_scores, equal_bytes_jobs, score
 from attar.contracts import Task
 from attar.cost import Cost, Meter
 from attar.errors import UsageError
 from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator, Job, NetworkResult
 from attar.registry import Registry
 from attar.reports import EqualBytes, Report, Score, Seconds
-from attar.rng import derive
 from attar.settings import unknown
 
 __all__ = ["BASELINES", "EvaluationSettings", "evaluate_sets"]
@@ -46,6 +46,19 @@ def _check(names: Sequence[str], task: Task, sets: Sequence[Artifact]) -> None:
             raise UsageError("the sets differ in method or size; evaluate them apart")
 
 
+def _check_models(task: Task, arch: str, settings: EvaluationSettings) -> None:
+    if not settings.model and runs_code(arch, task.architectures):
+        raise UsageError(
+            f"the set was distilled on {arch!r}, which is code and no registered architecture; if you trust "
+            f"that code, name it yourself with --model, or choose another model"
+        )
+    # Rules choose in the features of the architecture where held-out data say which space is best.
+    rules = [name for name in settings.baselines if name not in ("whole", "random")]
+    check_model(task, arch, needs=("embed",) if rules and task.size("validation") else ())
+    for each in settings.architectures:
+        check_model(task, each)
+
+
 def evaluate_sets(
     task: Task,
     sets: Sequence[Artifact],
@@ -70,8 +83,7 @@ def evaluate_sets(
     evaluator = Evaluator(task, settings, registry)
     first = sets[0].manifest
     arch = settings.model or first.method.model or task.architecture
-    for each in (arch, *settings.architectures):
-        task.build(each, derive(0, "check"))
+    _check_models(task, arch, settings)
     networks = settings.protocol.networks
     per_class = torch.bincount(sets[0].syn.labels, minlength=len(task.classes)).tolist()
     per_class = [min(n, have) for n, have in zip(per_class, task.counts.tolist(), strict=True)]
@@ -111,8 +123,24 @@ def evaluate_sets(
         if equal is None
         else EqualBytes(samples=equal[0], bytes=equal[1], accuracy=score(rows[("equal-bytes",)])),
         evaluation_seconds=Seconds(cpu=round(spent.cpu + evaluator.cpu, 2), wall=round(spent.wall, 2)),
+        balanced_accuracy=balanced(rows["set", arch]),
+        per_class=_per_class(rows["set", arch], task.classes),
+        confusion=_confusion(rows["set", arch]),
         data_changed=any(a.manifest.data.fingerprint != task.fingerprint for a in sets),
     )
+
+
+def _per_class(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[str, Score]:
+    columns = zip(classes, zip(*(result.recalls for result in results), strict=True), strict=True)
+    known = ((name, [value for value in column if value is not None]) for name, column in columns)
+    return {name: Score.of(values) for name, values in known if values}
+
+
+def _confusion(results: Sequence[NetworkResult]) -> tuple[tuple[int, ...], ...] | None:
+    counts = [torch.tensor(result.confusion) for result in results if result.confusion is not None]
+    if not counts:
+        return None
+    return tuple(tuple(row) for row in torch.stack(counts).sum(0).tolist())
 
 
 def _validation(results: Sequence[NetworkResult]) -> Score | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from attar.architectures import code_of
 from attar.batch import Batch
 from attar.cache import Store, cache_root
 from attar.contracts import LabelKind, Task
@@ -20,9 +22,13 @@ from attar.progress import progress, silent
 from attar.protocols import CPU_1, Protocol
 from attar.registry import Registry
 from attar.rng import derive
-from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, fit
+from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, confusion, fit
 
 __all__ = ["BASELINES", "EvaluationSettings", "Evaluator", "Job", "NetworkResult", "train_and_test"]
+
+# What a stored result holds; another number leaves older ones aside.
+_FORM = 2
+_MOST_CLASSES = 128
 
 BASELINES = ("whole", "random", "herding", "k-center", "k-means")
 """The baselines of every report."""
@@ -86,14 +92,33 @@ class Job:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """A trained and tested network."""
+    """A trained and tested network.
+
+    Attributes:
+        test: Test accuracy in percent.
+        validation: Accuracy on held-out training data, or None.
+        cpu: CPU seconds.
+        wall: Wall seconds.
+        epochs: Passes made.
+        loss: Mean training loss of the last pass, or None if it was not finite.
+        recalls: Accuracy on each class of the test data in percent, None where there is none.
+        confusion: Counts of test samples by true class and answer, None for very many classes.
+    """
 
     test: float
     validation: float | None
     cpu: float
     wall: float
     epochs: int
-    loss: float
+    loss: float | None
+    recalls: list[float | None]
+    confusion: list[list[int]] | None
+
+    @property
+    def balanced(self) -> float:
+        """Mean accuracy over the classes of the test data, in percent."""
+        known = [recall for recall in self.recalls if recall is not None]
+        return sum(known) / len(known)
 
 
 def train_and_test(job: Job) -> dict[str, Any]:
@@ -103,6 +128,9 @@ def train_and_test(job: Job) -> dict[str, Any]:
     that waits for it ends, and two evaluations never train the same network twice.
     """
     if job.key is None or job.cache is None:
+        return _train_and_test(job)
+    if job.key.get("code", "") != code_of(job.arch, job.task.architectures):
+        # The code was changed since the key was made.
         return _train_and_test(job)
     found: dict[str, Any] = Store(job.cache).compute(job.key, lambda: _train_and_test(job))
     return found
@@ -128,10 +156,15 @@ def _train_and_test(job: Job) -> dict[str, Any]:
         score=score if held else None,
     )
     validation = score(model) if held else None
-    test = accuracy(model, job.task, "test")
+    counts = confusion(model, job.task, "test")
     cost = meter.read()
     return {
-        "test": test,
+        "test": 100.0 * int(counts.diagonal().sum()) / int(counts.sum()),
+        "recalls": [
+            100.0 * right / n if n else None
+            for right, n in zip(counts.diagonal().tolist(), counts.sum(1).tolist(), strict=True)
+        ],
+        "confusion": counts.tolist() if len(counts) <= _MOST_CLASSES else None,
         "validation": validation,
         "cpu": cost.cpu,
         "wall": cost.wall,
@@ -149,6 +182,7 @@ class Evaluator:
         self.root = settings.cache or cache_root()
         self.store = Store(self.root / "evaluations")
         self.cpu = 0.0
+        self._once = secrets.token_hex(8)
 
     def key(self, **more: Any) -> dict[str, Any]:
         """Return what a cached result depends on."""
@@ -161,8 +195,17 @@ class Evaluator:
             "seed": self.settings.seed,
             "attar": version("attar-core"),
             "torch": torch.__version__,
+            "form": _FORM,
             **more,
         }
+
+    def code(self, arch: str) -> dict[str, str]:
+        """Return what a result depends on beside the text of an architecture: code, by its content.
+
+        Code that cannot be read gets a mark that never comes again.
+        """
+        found = code_of(arch, self.task.architectures)
+        return {"code": self._once if found is None else found} if found != "" else {}
 
     def jobs(
         self,
@@ -175,6 +218,9 @@ class Evaluator:
         key: Mapping[str, Any] | None = None,
     ) -> list[Job]:
         """Return one job per network; a key makes their results cached."""
+        code = self.code(arch)
+        if code.get("code") == self._once:
+            key = None
         return [
             Job(
                 row=row,
@@ -185,7 +231,7 @@ class Evaluator:
                 protocol=self.settings.protocol,
                 seed=self.settings.seed,
                 network=network,
-                key=None if key is None else self.key(arch=arch, network=network, **key),
+                key=None if key is None else self.key(arch=arch, network=network, **code, **key),
                 cache=self.root / "evaluations",
             )
             for network in range(networks)

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import shutil
+import time
+import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ __all__ = [
     "check_free",
     "check_ours",
     "disk_errors",
+    "move",
+    "portable_names",
     "read_json",
     "staged_folder",
     "swap",
@@ -29,6 +33,20 @@ __all__ = [
 
 OWN = ("recipe.toml", "manifest.json", "ipc-1")
 """Files of which runs, artifacts and demos have one: ``--force`` deletes nothing else."""
+
+WINDOWS = os.name == "nt"
+"""Whether files behave as on Windows: what is open cannot be moved, deleted or replaced."""
+
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait for a program that has a file open: scanners and indexers let go soon."""
+
+_LONG_PATH = 248
+"""Characters from which on Windows refuses a folder unless it was told to allow long paths."""
+
+_RESERVED = frozenset(
+    {"aux", "con", "nul", "prn"} | {f"{port}{i}" for port in ("com", "lpt") for i in "0123456789¹²³"}
+)
+"""Names of devices on Windows, with any suffix."""
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the command again",
@@ -49,20 +67,53 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        other = f"{error.strerror or error}; choose another folder"
-        reason = _REASONS.get(error.errno or 0, other)
-        raise UsageError(f"cannot write {str(path)!r}: {reason}") from error
+        raise UsageError(f"cannot write {str(path)!r}: {_reason(error, path)}") from error
+
+
+def _reason(error: OSError, path: Path) -> str:
+    if WINDOWS and isinstance(error, PermissionError):
+        return (
+            "another program has it open, or writing there is not permitted; close the program, or "
+            "choose another folder"
+        )
+    # Windows says that a path which is too long does not exist.
+    if WINDOWS and isinstance(error, FileNotFoundError) and len(os.path.abspath(path)) >= _LONG_PATH:
+        return "the path is longer than Windows allows; choose a folder nearer to the top"
+    other = f"{error.strerror or error}; choose another folder"
+    return _REASONS.get(error.errno or 0, other)
 
 
 def sync_folder(path: Path) -> None:
-    """Make the entries of a folder durable, where the platform can."""
-    if os.name == "nt":
+    """Make the entries of a folder durable, where the platform and the disk can."""
+    if WINDOWS:
         return  # Windows cannot open a folder for syncing.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network disks sync files but no folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(handle)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file or a folder, replacing a file that stands there.
+
+    Windows refuses while any program has either of them open, as virus scanners and indexers
+    have for a moment after a file was written; there it is tried again for about 1.5 seconds.
+
+    Raises:
+        OSError: If the system refuses.
+    """
+    for pause in _PAUSES if WINDOWS else ():
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -79,7 +130,7 @@ def write_file(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(aside, path)
+            move(aside, path)
         finally:
             aside.unlink(missing_ok=True)
         sync_folder(path.parent)
@@ -153,9 +204,9 @@ def swap(new: Path, path: Path) -> None:
     old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
     replacing = path.exists()
     if replacing:
-        os.replace(path, old)
+        move(path, old)
     try:
-        os.replace(new, path)
+        move(new, path)
     except OSError:
         if replacing:
             old.rename(path)
@@ -188,3 +239,33 @@ def read_json(path: Path, most: int = 64 * 2**20) -> Any:
         raise UsageError(
             f"{str(path)!r} is no valid JSON ({error}); restore it from where it came"
         ) from error
+
+
+def portable_names(texts: Iterable[str], most: int = 100) -> tuple[str, ...]:
+    """Return a file name for each text that every platform takes, no two alike in any case.
+
+    Args:
+        texts: Any texts, such as class names.
+        most: Bytes of a name, before what tells it from another.
+    """
+    taken: set[str] = set()
+    names = []
+    for text in texts:
+        name = stem = _portable(text, most)
+        count = 1
+        while name.casefold() in taken:
+            count += 1
+            name = f"{stem}-{count}"
+        taken.add(name.casefold())
+        names.append(name)
+    return tuple(names)
+
+
+def _portable(text: str, most: int) -> str:
+    # macOS takes the two spellings of an accented letter for one name.
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in text)
+    text = text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore").strip(" ").rstrip(". ")
+    # A leading dot hides a file, and a leading dash looks like an option.
+    text = f"_{text[1:]}" if text.startswith((".", "-")) else text
+    return f"_{text}" if not text or text.split(".")[0].rstrip().casefold() in _RESERVED else text

@@ -5,7 +5,7 @@ One thread per process makes a figure independent of the number of workers.
 
 from __future__ import annotations
 
-import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -18,11 +18,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+_MOST_ON_WINDOWS = 61
+"""Processes that Windows can wait for at the same time."""
+
+
 def default_workers() -> int:
-    """Return the number of usable processors."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
+    """Return the number of processors that this process may use.
+
+    That is fewer than the machine has where the process is bound to some of them, or where a
+    container has a share of their time.
+    """
+    from joblib import cpu_count
+
+    usable = max(1, int(cpu_count()))
+    return min(usable, _MOST_ON_WINDOWS) if sys.platform == "win32" else usable
 
 
 def _one(function: Callable[[T], R], index: int, item: T) -> tuple[int, R]:

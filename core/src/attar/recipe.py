@@ -23,7 +23,17 @@ from attar.plugins import Method, MethodSettings, Modality
 from attar.registry import Registry
 from attar.settings import Settings, parse, unknown
 
-__all__ = ["DataRecipe", "Recipe", "Resolved", "RunRecipe", "SizeRecipe", "read_recipe", "resolve"]
+__all__ = [
+    "DataRecipe",
+    "Recipe",
+    "Resolved",
+    "RunRecipe",
+    "SizeRecipe",
+    "read_recipe",
+    "resolve",
+    "stored_recipe",
+    "with_settings",
+]
 
 
 class DataRecipe(Settings):
@@ -221,8 +231,33 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
     )
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read and validate a TOML recipe.
+def read_recipe(path: Path, changes: Mapping[str, str] | None = None) -> Recipe:
+    """Read, change and validate a TOML recipe.
+
+    Args:
+        path: The file.
+        changes: Settings by dotted key that the user gives himself, as for :func:`with_settings`.
+
+    Raises:
+        UsageError: If the file is missing, no TOML, or a key is unknown or does not fit; and if
+            it names code that the user has not named himself, since recipes come from strangers.
+    """
+    recipe = stored_recipe(path)
+    changes = changes or {}
+    if changes:
+        recipe = with_settings(recipe, changes)
+    values = {"objective": recipe.objective, "parameterization": recipe.parameterization}
+    for key, value in _flat(values).items():
+        if ":" in str(value) and key not in changes:
+            raise UsageError(
+                f"the recipe {str(path)!r} names code, {key} = {value!r}, but a recipe may name only what "
+                f"is registered; if you trust that code, name it yourself with --set {key}=…"
+            )
+    return recipe
+
+
+def stored_recipe(path: Path) -> Recipe:
+    """Return a TOML recipe as it stands, to be compared with another but not to be carried out.
 
     Raises:
         UsageError: If the file is missing, no TOML, or a key is unknown or does not fit.

@@ -55,12 +55,14 @@ class BaselineDetail(Record):
 
     Attributes:
         samples: Training samples per run.
+        balanced: Mean test accuracy over the classes, in percent.
         space: Feature space, chosen on validation; None where there is none to choose.
         validation: Validation accuracy in each feature space tried.
         note: What else a reader should know.
     """
 
     samples: int
+    balanced: Score | None = None
     space: str | None = None
     validation: dict[str, float] = {}
     note: str = ""
@@ -96,6 +98,11 @@ class Report(Record):
         architectures: Test accuracy of the sets by other architectures.
         equal_bytes: Random real samples of as many bytes.
         evaluation_seconds: What this evaluation cost.
+        balanced_accuracy: Mean test accuracy over the classes, which small classes count in as
+            much as large ones.
+        per_class: Test accuracy of each class that the test data have.
+        confusion: Test samples by true class and answer, summed over all runs; None for very
+            many classes.
         data_changed: Whether the data differ from those the sets were made of.
     """
 
@@ -116,4 +123,7 @@ class Report(Record):
     architectures: dict[str, Score] = {}
     equal_bytes: EqualBytes | None = None
     evaluation_seconds: Seconds = Seconds(cpu=0.0, wall=0.0)
+    balanced_accuracy: Score | None = None
+    per_class: dict[str, Score] = {}
+    confusion: tuple[tuple[int, ...], ...] | None = None
     data_changed: bool = False

@@ -46,6 +46,7 @@ def scoped(gen: Generator) -> Iterator[None]:
     """
     seed = int(torch.randint(2**62, (1,), generator=gen))
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    apple_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     numpy_state = np.random.get_state()  # noqa: NPY002 - saved so that it can be put back
     python_state = random.getstate()
     with torch.random.fork_rng(devices=devices):
@@ -55,5 +56,7 @@ def scoped(gen: Generator) -> Iterator[None]:
             random.seed(seed)
             yield
         finally:
+            if apple_state is not None:
+                torch.mps.set_rng_state(apple_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)

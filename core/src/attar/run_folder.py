@@ -16,7 +16,7 @@ from attar.contracts import State
 from attar.cost import Cost
 from attar.errors import InternalError, UsageError
 from attar.files import check_free, check_ours, disk_errors, swap, write_file
-from attar.recipe import Recipe, read_recipe
+from attar.recipe import Recipe, stored_recipe
 from attar.runner import StepRecord
 
 __all__ = ["RunFolder", "RunSettings"]
@@ -100,7 +100,7 @@ class RunFolder:
     def _same_recipe(self) -> None:
         if not (self.path / "recipe.toml").is_file():
             raise UsageError(f"there is no run to resume in {str(self.target)!r}; start it without --resume")
-        theirs = read_recipe(self.path / "recipe.toml")
+        theirs = stored_recipe(self.path / "recipe.toml")
         difference = theirs.difference(self.recipe)
         if difference:
             raise UsageError(

@@ -161,6 +161,7 @@ class _Engine:
             raise UsageError(
                 f"no optimizer is given for {', '.join(sorted(missing))}; add one to the settings"
             )
+        self.optim = optim
         self.optimizers = {role: optim[role].build(roles[role]) for role in sorted(roles)}
         self.context = Context(task=task, seed=seed, clock=Clock(0, steps), device=options.device)
         objective.source.prepare(self.context)
@@ -197,6 +198,8 @@ class _Engine:
             return total
         for role, optimizer in self.optimizers.items():
             if role in active:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.optim[role].rate(clock.step, clock.steps)
                 optimizer.step()
         return total
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
+from attar.architectures import check_model
 from attar.artifact import Artifact, Environment, MethodRecord, load, make_artifact
 from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.cost import Cost, Meter
@@ -105,8 +106,10 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
     if resolved.method is not None and resolved.settings is not None:
         check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
     else:
-        check_space(str(recipe.objective.get("space", "input")))
-        task.build(str(recipe.objective.get("model", "")), derive(recipe.run.seed, "check"))
+        space = str(recipe.objective.get("space", "input"))
+        check_space(space)
+        needs = () if space == "input" else ("embed",)
+        check_model(task, str(recipe.objective.get("model", "")), recipe.run.seed, needs)
 
 
 def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, registry: Registry) -> Artifact:

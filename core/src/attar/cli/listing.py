@@ -92,6 +92,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.artifact import Manifest
     from attar.cli.demo import DemoResult
     from attar.cli.work import DistillResult
+    from attar.doctor import Diagnosis
     from attar.recipe import Recipe
     from attar.reports import Report
 
@@ -99,6 +100,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
         "artifact": Manifest,
         "demo": DemoResult,
         "distill": DistillResult,
+        "doctor": Diagnosis,
         "evaluate": Report,
         "plugins": PluginList,
         "recipe": Recipe,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import sys
@@ -33,16 +35,17 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from attar.doctor import distributions
 
-        print(f"attar-core {version('attar-core')}")
+        for name, number in distributions().items():
+            print(f"{name} {number}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the versions.")
     ] = False,
 ) -> None:
     pass
@@ -168,11 +171,11 @@ def run(
 ) -> None:
     """Repeat a recipe."""
     from attar.cli import work
-    from attar.recipe import read_recipe, with_settings
+    from attar.recipe import read_recipe
 
     path = recipe / "recipe.toml" if recipe.is_dir() else recipe
     work.distill(
-        with_settings(read_recipe(path), o.parse_changes(changes)),
+        read_recipe(path, o.parse_changes(changes)),
         data=data,
         root=root,
         download=download,
@@ -262,6 +265,14 @@ def plugins(
 
 
 @app.command()
+def doctor(as_json: o.Json = False) -> None:
+    """Say what this machine has, what is slow here and why."""
+    from attar.cli.doctor import print_diagnosis
+
+    print_diagnosis(as_json=as_json)
+
+
+@app.command()
 def schema(
     command: Annotated[str, typer.Argument(help="A command that takes --json, recipe or artifact.")],
 ) -> None:
@@ -272,7 +283,9 @@ def schema(
 
 
 def _tell(sentence: str) -> None:
-    print(f"attar: {sentence}", file=sys.stderr)
+    # A terminal that went away takes nothing any more, and then nobody is there to tell.
+    with contextlib.suppress(OSError):
+        print(f"attar: {sentence}", file=sys.stderr)
 
 
 def _report_bug(error: BaseException) -> None:
@@ -303,6 +316,22 @@ def _parser_mistake(error: Exception) -> int | None:
     return MISTAKE
 
 
+def _refused(error: OSError) -> int:
+    """Say what the system refused and return the exit code."""
+    # Windows calls a pipe that nobody reads any more an invalid argument.
+    closed = sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
+    if closed or isinstance(error, BrokenPipeError):
+        # The reader of our output went away; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    reason = error.strerror or error
+    _tell(
+        f"the system refused {error.filename or 'a file'!s}: {reason}; "
+        "choose a place that can be read and written and has room"
+    )
+    return MISTAKE
+
+
 def _out_of_memory(error: Exception) -> bool:
     """Return whether memory was refused; PyTorch raises a plain RuntimeError on a CPU."""
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
@@ -314,8 +343,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 done, 1 our bug, 2 the user's mistake or the disk, 130 stopped and resumable.
     """
     # Threads that wait for work would otherwise spin, which on a busy machine costs several
-    # times the work itself. It must be set before torch is imported.
+    # times the work itself. It must be set before torch is imported, as must this: what Apple's
+    # GPUs have no kernel for, such as the gradient of a rotation, is computed on the CPU.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     for stream in (sys.stdout, sys.stderr):
         # A terminal without Unicode shows escapes rather than ending the command.
         if isinstance(stream, io.TextIOWrapper):
@@ -336,17 +367,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _tell(_STOPPED)
         code = STOPPED
-    except BrokenPipeError:
-        # The reader of our output went away; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
     except OSError as error:
-        reason = error.strerror or error
-        _tell(
-            f"the system refused {error.filename or 'a file'!s}: {reason}; "
-            "choose a place that can be read and written and has room"
-        )
-        code = MISTAKE
+        code = _refused(error)
     except Exception as error:
         code = _parser_mistake(error)
         if code is None and _out_of_memory(error):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "print_json", "print_made", "print_manifest", "print_pairs", "print_report"]
 
+_UNEVEN = 0.1
+
 
 def print_json(record: BaseModel) -> None:
     """Print a record as one JSON object, in ASCII so that every terminal and pipe takes it."""
@@ -76,13 +78,19 @@ def print_report(report: Report) -> None:
     table.add_column("trained on")
     table.add_column("samples", justify="right")
     table.add_column("test accuracy, %", justify="right")
+    own, equal_classes = report.accuracy, report.balanced_accuracy
+    # Where the classes of the test data are of one size, both accuracies are one.
+    uneven = equal_classes is not None and abs(equal_classes.mean - own.mean) >= _UNEVEN
+    if uneven:
+        table.add_column("balanced, %", justify="right")
     table.add_column("n", justify="right")
     table.add_column("features")
     for name, score in report.baselines.items():
         detail = report.details[name]
-        _row(table, name, f"{detail.samples:,}", str(score), str(score.n), detail.space or "")
-    own = report.accuracy
-    _row(table, report.method, f"{report.samples:,}", str(own), str(own.n), "")
+        more = [str(detail.balanced)] if uneven else []
+        _row(table, name, f"{detail.samples:,}", str(score), *more, str(score.n), detail.space or "")
+    more = [str(equal_classes)] if uneven else []
+    _row(table, report.method, f"{report.samples:,}", str(own), *more, str(own.n), "")
     screen = console()
     screen.print(table)
     if report.equal_bytes is not None:

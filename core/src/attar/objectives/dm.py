@@ -26,6 +26,8 @@ class DMSettings(MethodSettings):
         momentum: Momentum of the values.
         per_class: Real samples of each class per model.
         reuse: Steps per model.
+        final: Fraction of the step size that is left at the end; see
+            :class:`attar.optim.OptimSpec`.
         augment: Whether real and synthetic data are augmented by the same draws.
     """
 
@@ -33,6 +35,7 @@ class DMSettings(MethodSettings):
     momentum: float = Field(default=0.5, ge=0, lt=1)
     per_class: int = Field(default=256, ge=1)
     reuse: int = Field(default=10, ge=1)
+    final: float = Field(default=1.0, ge=0, le=1)
     augment: bool = True
 
 
@@ -55,7 +58,9 @@ class DMMethod:
 
     def optimizers(self, settings: DMSettings) -> Mapping[str, OptimSpec]:
         """Return SGD with momentum for the values."""
-        return {"values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum)}
+        return {
+            "values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum, final=settings.final)
+        }
 
 
 DM = DMMethod()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from attar.architectures import Architecture, build
+from attar.architectures import Architecture, Family, build
 from attar.batch import Batch
 from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
@@ -38,7 +38,7 @@ class TensorTask:
         test: Test samples.
         validation: Held-out part of the training data, or None.
         preprocess: From natural units to what models take.
-        architectures: Factories by name.
+        architectures: Factories, and families of them, by name.
         architecture: The default architecture, with settings.
         augment: The augmentation that suits the data, or None.
         registry: Where parameterizations are looked up.
@@ -52,7 +52,7 @@ class TensorTask:
     test: Items
     validation: Items | None
     preprocess: Standardize
-    architectures: Mapping[str, Architecture]
+    architectures: Mapping[str, Architecture | Family]
     architecture: str
     augment: Augment | None = None
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
@@ -171,6 +171,10 @@ class TensorTask:
         """Return a fresh model; "" means the default architecture."""
         text = arch or self.architecture
         return build(text, self.architectures, self.feature, len(self.classes), gen)
+
+    def with_architecture(self, name: str, factory: Architecture) -> TensorTask:
+        """Return the task with one more architecture."""
+        return replace(self, architectures={**self.architectures, name: factory})
 
     def synthesize(self, init: Batch, spec: SetSpec, gen: Generator) -> SyntheticSet:
         """Return a synthetic set that starts at `init`.

@@ -3,11 +3,13 @@
 from attar_image.augment import Color, Crop, Cutout, Flip, Rotate, Scale, affine, siamese
 from attar_image.folder import FolderSource, read_folder
 from attar_image.modality import IMAGE, ImageModality, ImageOptions
-from attar_image.networks import ARCHITECTURES, ResNet18
+from attar_image.networks import ARCHITECTURES, VGG11, AlexNet, LeNet, ResNet18
 
 __all__ = [
     "ARCHITECTURES",
     "IMAGE",
+    "VGG11",
+    "AlexNet",
     "Color",
     "Crop",
     "Cutout",
@@ -15,6 +17,7 @@ __all__ = [
     "FolderSource",
     "ImageModality",
     "ImageOptions",
+    "LeNet",
     "ResNet18",
     "Rotate",
     "Scale",

@@ -1,17 +1,16 @@
-"""Networks for images: the field's ConvNet and MLP, and ResNet-18."""
+"""ResNet-18 for small images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from attar.nets import MLP, ConvNet, Count, Linear
-from attar.tensor import Architecture
+from attar.nets import Count
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["ARCHITECTURES", "ResNet18"]
+__all__ = ["ResNet18"]
 
 
 def _norm(kind: Literal["instance", "batch"], width: int) -> nn.Module:
@@ -95,12 +94,3 @@ class ResNet18(nn.Module):
         """Return logits ``(n, classes)``."""
         logits: Tensor = self.head(self.embed(inputs))
         return logits
-
-
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "convnet": ConvNet,
-    "mlp": MLP,
-    "linear": Linear,
-    "resnet18": ResNet18,
-}
-"""The architectures of the image modality by name."""

@@ -1,0 +1,74 @@
+"""Whether a model fits the data, found out before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attar.architectures.adapt import capability
+from attar.architectures.own import is_code, told
+from attar.contracts import Task
+from attar.errors import UsageError
+from attar.rng import derive, scoped
+
+__all__ = ["check_model"]
+
+
+def check_model(task: Task, text: str, seed: int = 0, needs: Collection[str] = ()) -> None:
+    """Build a model and show it two training samples.
+
+    Args:
+        task: The real data.
+        text: Architecture, or "" for the task's default.
+        seed: Seed of the initialization.
+        needs: Methods beside ``forward`` that the model must have.
+
+    Raises:
+        UsageError: If it cannot be built, lacks a method, fails on the samples, or gives
+            something other than a logit per class.
+    """
+    named = text or task.architecture
+    model = task.build(text, derive(seed, "check"))
+    for need in sorted(needs):
+        capability(model, need)
+    code = is_code(named.partition(",")[0])
+    if code:
+        _check_fresh(model, task.build(text, derive(seed, "check")), named)
+    n, classes = len(task.labels), len(task.classes)
+    inputs = task.view(torch.tensor([0, n - 1])).inputs
+    shape = f" of shape {tuple(inputs.shape[1:])}" if isinstance(inputs, Tensor) else ""
+    # An exception in what is registered is a bug of its authors, not the user's mistake.
+    own = told(f"the model {named!r} fails on samples{shape}") if code else nullcontext()
+    with torch.no_grad(), scoped(derive(seed, "check", "forward")), own:
+        logits = model(inputs)
+        if not isinstance(logits, Tensor) or logits.shape != (2, classes) or not logits.is_floating_point():
+            raise UsageError(
+                f"the model {named!r} gives {_described(logits)} for 2 samples of {classes} classes, where "
+                f"logits of shape {(2, classes)} are wanted; change what it returns"
+            )
+        if "embed" in needs:
+            embeddings = capability(model, "embed")(inputs)
+            if not isinstance(embeddings, Tensor) or embeddings.ndim != 2 or len(embeddings) != 2:
+                raise UsageError(
+                    f"the model {named!r} embeds 2 samples as {_described(embeddings)}, where shape (2, d) "
+                    f"is wanted; change what its method 'embed' returns"
+                )
+
+
+def _check_fresh(one: nn.Module, other: nn.Module, named: str) -> None:
+    # Frozen parts may be shared; what is trained may not.
+    mine = {id(parameter) for parameter in one.parameters() if parameter.requires_grad}
+    if any(id(parameter) in mine for parameter in other.parameters()):
+        raise UsageError(
+            f"{named!r} returned a network that it had returned before; let it make a fresh one at each call"
+        )
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+    return f"a value of type {type(value).__name__}"
