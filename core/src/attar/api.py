@@ -147,6 +147,8 @@ def distill(
     policy: str = "repeat",
     parameterization: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[StepRecord], None]] = (),
+    frames: int = 0,
+    log: Sequence[str] = (),
     show: bool = False,
     registry: Registry | None = None,
     **settings: Any,
@@ -170,6 +172,8 @@ def distill(
         policy: For classes with too few samples: ``repeat``, ``cap`` or ``error``.
         parameterization: Settings of the parameterization.
         callbacks: Called with a :class:`attar.runner.StepRecord` after each step.
+        frames: How often the set is drawn into `out`, for an animation; 0 for never.
+        log: Experiment trackers: ``tensorboard``, ``wandb`` or ``mlflow``.
         show: Whether progress is shown on standard error.
         registry: The plugins known; by default all that are installed.
         settings: Settings of the method, such as ``steps=2000``. `model` is the text of an
@@ -206,6 +210,8 @@ def distill(
         force=force,
         device=find_device(device),
         callbacks=callbacks,
+        frames=frames,
+        trackers=tuple(log),
         show=show,
     )
     return distill_recipe(task, resolved, run_settings, registry)

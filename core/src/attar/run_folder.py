@@ -18,6 +18,7 @@ from attar.errors import InternalError, UsageError
 from attar.files import check_free, check_ours, disk_errors, swap, write_file
 from attar.recipe import Recipe, stored_recipe
 from attar.runner import StepRecord
+from attar.tracking import check_trackers
 
 __all__ = ["RunFolder", "RunSettings"]
 
@@ -33,6 +34,9 @@ class RunSettings:
         allow_inexact: Resume although versions, device or threads differ.
         device: Where models live.
         callbacks: Called after each step.
+        frames: How often the set is drawn into the run's folder; 0 for never.
+        trackers: Experiment trackers that loss and cost are sent to; see
+            :data:`attar.tracking.TRACKERS`.
         show: Whether progress is shown on standard error.
         stop: Asked after each step; True saves and ends the run.
     """
@@ -43,6 +47,8 @@ class RunSettings:
     allow_inexact: bool = False
     device: torch.device = torch.device("cpu")
     callbacks: Sequence[Callable[[StepRecord], None]] = ()
+    frames: int = 0
+    trackers: tuple[str, ...] = ()
     show: bool = False
     stop: Callable[[], bool] = field(default=lambda: False)
 
@@ -50,8 +56,11 @@ class RunSettings:
         """Refuse an output folder that cannot be used, before any work.
 
         Raises:
-            UsageError: If it is occupied and neither continued nor replaced.
+            UsageError: If it is occupied and neither continued nor replaced, or a tracker is unknown.
         """
+        check_trackers(self.trackers)
+        if self.out is None and (self.frames or self.trackers):
+            raise UsageError("frames and trackers need the folder of a run; name one with out")
         if self.out is not None and not self.resume:
             check_free(self.out, self.force)
             check_ours(self.out)

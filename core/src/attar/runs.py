@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from attar.architectures import check_model
@@ -15,6 +16,9 @@ from attar.artifact import Artifact, Environment, MethodRecord, load, make_artif
 from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.cost import Cost, Meter
 from attar.errors import InternalError
+from attar.evolution import animation, frame_paths, recorder
+from attar.files import write_file
+from attar.plugins import DataInfo
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
@@ -23,6 +27,7 @@ from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
 from attar.selectors import check_space, feature_model, select
 from attar.sizing import allocate, initial_batch
+from attar.tracking import tracked
 
 __all__ = ["RunSettings", "check_recipe", "distill_recipe", "interruptible"]
 
@@ -133,6 +138,8 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     data = recipe.data.model_copy(update={"fingerprint": task.fingerprint})
     recipe = recipe.model_copy(update={"data": data})
     resolved = replace(resolved, recipe=recipe)
+    if settings.out is None:
+        settings.check()
     check_recipe(task, resolved)
     environment = Environment.current(str(settings.device), recipe.run.precision)
     folder = RunFolder(recipe, settings, environment) if settings.out is not None else None
@@ -214,7 +221,10 @@ def _distilled(
 
     shown = progress if settings.show else silent
     doing = f"distilling {task.name} with {recipe.method}"
-    with shown(chosen.steps, doing) as advance:
+    place = Path() if folder is None else folder.path
+    watchers = [*settings.callbacks, log, *_frames(task, resolved, place, settings.frames)]
+    sent = tracked(settings.trackers, place, recipe.to_toml())
+    with shown(chosen.steps, doing) as advance, sent as send:
         outcome = run(
             task,
             objective,
@@ -228,12 +238,14 @@ def _distilled(
             options=RunOptions(
                 device=settings.device,
                 bf16=recipe.run.precision == "bf16",
-                callbacks=(*settings.callbacks, log, _teller(advance)),
+                callbacks=(*watchers, send, _teller(advance)),
                 save=None if folder is None else folder.save,
                 save_every=recipe.run.checkpoint_every,
                 stop=settings.stop,
             ),
         )
+    if settings.frames:
+        write_file(place / "evolution.gif", animation(frame_paths(place)))
     record = MethodRecord(
         name=recipe.method,
         reference=method.reference,
@@ -254,6 +266,13 @@ def _distilled(
         options=recipe.data.options,
         recipe=recipe.to_toml(),
     )
+
+
+def _frames(task: Task, resolved: Resolved, folder: Path, frames: int) -> list[Callable[[StepRecord], None]]:
+    if not frames:
+        return []
+    info = DataInfo(classes=task.classes, axes=task.axes, preprocessing=task.preprocessing)
+    return [recorder(resolved.modality, info, folder, frames)]
 
 
 def _teller(advance: Advance) -> Callable[[StepRecord], None]:

@@ -1,5 +1,5 @@
 """The command line. Importing it loads neither torch nor numpy."""
 
-from attar.cli.main import main
+from attar.cli.entry import main
 
 __all__ = ["main"]

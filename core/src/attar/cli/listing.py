@@ -90,6 +90,7 @@ def list_plugins(*, load: bool, as_json: bool) -> None:
 
 def _schemas() -> dict[str, type[BaseModel]]:
     from attar.artifact import Manifest
+    from attar.cached import CacheInfo
     from attar.cli.demo import DemoResult
     from attar.cli.work import DistillResult
     from attar.doctor import Diagnosis
@@ -98,6 +99,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
 
     return {
         "artifact": Manifest,
+        "cache": CacheInfo,
         "demo": DemoResult,
         "distill": DistillResult,
         "doctor": Diagnosis,

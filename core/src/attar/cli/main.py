@@ -1,15 +1,7 @@
-"""The command line: parsing, exit codes, and nothing that knows how anything is done."""
+"""The commands: parsing, and nothing that knows how anything is done."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import io
-import os
-import sys
-import tempfile
-import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +10,8 @@ import typer
 from attar.cli import options as o
 from attar.errors import UsageError
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
-DONE, BUG, MISTAKE, STOPPED = 0, 1, 2, 130
-_STOPPED = "stopped; a run that had begun continues with --resume"
 
 app = typer.Typer(
     name="attar",
@@ -99,6 +89,9 @@ def distill(
     ipc_policy: Annotated[
         str | None, typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.")
     ] = None,
+    balance: Annotated[
+        str | None, typer.Option("--balance", help="Samples of each class: balanced or proportional.")
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of the method.")] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Architecture, such as convnet,width=64.")
@@ -108,6 +101,9 @@ def distill(
     changes: o.Changes = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
+    cache: o.Cache = "auto",
+    frames: o.Frames = 0,
+    log: o.Log = None,
     threads: o.Threads = None,
     resume: o.Resume = False,
     force: o.Force = False,
@@ -120,7 +116,7 @@ def distill(
     """Distill a data set into a few samples per class."""
     from attar.cli import work
 
-    sizes = o.given(ipc=ipc, total=size, ratio=ratio, policy=ipc_policy)
+    sizes = o.given(ipc=ipc, total=size, ratio=ratio, policy=ipc_policy, balance=balance)
     if budget is not None:
         sizes["bytes"] = o.parse_bytes(budget)
     recipe = work.make_recipe(
@@ -140,6 +136,9 @@ def distill(
         download=download,
         out=out,
         device=device,
+        cache=cache,
+        frames=frames,
+        log=log or [],
         threads=threads,
         resume=resume,
         force=force,
@@ -160,6 +159,9 @@ def run(
     out: o.Out = None,
     changes: o.Changes = None,
     device: o.Device = "auto",
+    cache: o.Cache = "auto",
+    frames: o.Frames = 0,
+    log: o.Log = None,
     threads: o.Threads = None,
     resume: o.Resume = False,
     force: o.Force = False,
@@ -181,6 +183,9 @@ def run(
         download=download,
         out=out,
         device=device,
+        cache=cache,
+        frames=frames,
+        log=log or [],
         threads=threads,
         resume=resume,
         force=force,
@@ -201,6 +206,7 @@ def evaluate(
     data: o.Data = None,
     root: o.Root = None,
     download: o.Download = False,
+    cache: o.Cache = "auto",
     protocol: Annotated[str, typer.Option("--protocol", help="cpu-1 or published.")] = "cpu-1",
     baselines: Annotated[str, typer.Option("--baselines", help="Names with commas, all or none.")] = "all",
     model: Annotated[str | None, typer.Option("--model", help="Architecture to train.")] = None,
@@ -226,6 +232,7 @@ def evaluate(
         data=data,
         root=root,
         download=download,
+        cache=cache,
         protocol_name=protocol,
         baselines=baselines,
         model=model,
@@ -242,15 +249,20 @@ def evaluate(
 
 @app.command()
 def show(
-    run: Annotated[Path, typer.Argument(help="A run or an artifact.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the picture to this PNG file.")] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="A run or an artifact.")],
+    plot: Annotated[
+        str | None, typer.Option("--plot", help="Draw evaluations: confusion, ipc or cpu.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the picture (.png) or the animation (.gif) there.")
+    ] = None,
     force: o.Force = False,
     as_json: o.Json = False,
 ) -> None:
-    """Say what a set is, and draw it."""
-    from attar.cli import work
+    """Say what a set is, and draw it, how it came about, or its evaluations."""
+    from attar.cli import seeing
 
-    work.show(run, out=out, force=force, as_json=as_json)
+    seeing.show(runs, plot=plot, out=out, force=force, as_json=as_json)
 
 
 @app.command()
@@ -282,99 +294,29 @@ def schema(
     print_schema(command)
 
 
-def _tell(sentence: str) -> None:
-    # A terminal that went away takes nothing any more, and then nobody is there to tell.
-    with contextlib.suppress(OSError):
-        print(f"attar: {sentence}", file=sys.stderr)
+cache = typer.Typer(name="cache", help="Look at what is kept for later, or clear it.", no_args_is_help=True)
+app.add_typer(cache)
 
 
-def _report_bug(error: BaseException) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="attar-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exception(error, file=file)
-    _tell(f"this is a bug in Attar ({type(error).__name__}: {error}); please report it with {file.name}")
+@cache.command("info")
+def cache_info(as_json: o.Json = False) -> None:
+    """Say what the cache folder holds."""
+    from attar.cli.caches import print_info
+
+    print_info(as_json=as_json)
 
 
-def _parser_mistake(error: Exception) -> int | None:
-    """Show what the option parser refused and return its exit code, or None if it is not the parser's.
+@cache.command("clear")
+def cache_clear(
+    section: Annotated[
+        str | None, typer.Argument(help="evaluations, images or selections; all if left out.")
+    ] = None,
+    older: Annotated[
+        float, typer.Option("--older", min=0, help="Only what is older than so many days.")
+    ] = 0.0,
+    as_json: o.Json = False,
+) -> None:
+    """Delete what can be made again; downloaded data stay."""
+    from attar.cli.caches import clear
 
-    The parser's exceptions live in click or, in newer typer, inside typer, so they are known
-    by what they offer.
-    """
-    told = getattr(error, "format_message", None)
-    if not callable(told) or not isinstance(getattr(error, "exit_code", None), int):
-        return None
-    message = str(told()).strip().rstrip(".")
-    if "\n" in message:
-        # No command was given, and the whole help stands where a complaint would.
-        error.show()  # type: ignore[attr-defined]
-        return MISTAKE
-    context = getattr(error, "ctx", None)
-    command = getattr(context, "command_path", "attar")
-    _tell(f"{message[:1].lower() + message[1:]}; see '{command} --help'")
-    return MISTAKE
-
-
-def _refused(error: OSError) -> int:
-    """Say what the system refused and return the exit code."""
-    # Windows calls a pipe that nobody reads any more an invalid argument.
-    closed = sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
-    if closed or isinstance(error, BrokenPipeError):
-        # The reader of our output went away; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    reason = error.strerror or error
-    _tell(
-        f"the system refused {error.filename or 'a file'!s}: {reason}; "
-        "choose a place that can be read and written and has room"
-    )
-    return MISTAKE
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Return whether memory was refused; PyTorch raises a plain RuntimeError on a CPU."""
-    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit.
-
-    Exit codes: 0 done, 1 our bug, 2 the user's mistake or the disk, 130 stopped and resumable.
-    """
-    # Threads that wait for work would otherwise spin, which on a busy machine costs several
-    # times the work itself. It must be set before torch is imported, as must this: what Apple's
-    # GPUs have no kernel for, such as the gradient of a rotation, is computed on the CPU.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without Unicode shows escapes rather than ending the command.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    code: int | None = DONE
-    try:
-        result = app(args=arguments, prog_name="attar", standalone_mode=False)
-        code = result if isinstance(result, int) else DONE
-        if code == STOPPED:
-            _tell(_STOPPED)
-        sys.stdout.flush()
-    except typer.Abort:
-        _tell(_STOPPED)
-        code = STOPPED
-    except UsageError as error:
-        _tell(str(error))
-        code = MISTAKE
-    except KeyboardInterrupt:
-        _tell(_STOPPED)
-        code = STOPPED
-    except OSError as error:
-        code = _refused(error)
-    except Exception as error:
-        code = _parser_mistake(error)
-        if code is None and _out_of_memory(error):
-            _tell("there is not enough memory; ask for a smaller set, fewer real samples or a narrower model")
-            code = MISTAKE
-        elif code is None:
-            _report_bug(error)
-            code = BUG
-    sys.exit(code)
+    clear(section, older, as_json=as_json)

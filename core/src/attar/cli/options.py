@@ -24,6 +24,15 @@ Root: TypeAlias = Annotated[
     Path | None, typer.Option("--root", help="Folder of known data [default: $ATTAR_DATA].")
 ]
 Download: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch known data into --root.")]
+Cache: TypeAlias = Annotated[
+    str, typer.Option("--cache", help="Keep what is decoded from files: auto, disk or none.")
+]
+Frames: TypeAlias = Annotated[
+    int, typer.Option("--frames", min=0, help="Draw the set so many times, for an animation.")
+]
+Log: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--log", help="Also log to tensorboard, wandb or mlflow.")
+]
 Out: TypeAlias = Annotated[Path | None, typer.Option("--out", help="Folder to write.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Seed of every draw.")]
 Device: TypeAlias = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]

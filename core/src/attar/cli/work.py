@@ -19,15 +19,16 @@ from attar.errors import UsageError
 from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
 from attar.files import to_json, write_file
 from attar.jobs import default_workers
+from attar.plugins import CacheMode
 from attar.protocols import protocol
 from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
 from attar.registry import Registry
 from attar.reports import Report, Seconds
 from attar.runner import Stopped
 from attar.runs import RunSettings, check_recipe, distill_recipe, interruptible, start
-from attar.settings import Record, parse
+from attar.settings import Record, parse, unknown
 
-__all__ = ["DistillResult", "distill", "evaluate", "make_recipe", "show"]
+__all__ = ["DistillResult", "distill", "evaluate", "make_recipe"]
 
 
 class DistillResult(Record):
@@ -105,6 +106,13 @@ def _size(values: Mapping[str, Any]) -> SizeRecipe:
     return parse(SizeRecipe, values, "size")
 
 
+def _cache_mode(name: str) -> CacheMode:
+    modes: dict[str, CacheMode] = {"auto": "auto", "disk": "disk", "none": "none"}
+    if name not in modes:
+        raise UsageError(unknown("cache", name, modes))
+    return modes[name]
+
+
 def _place(recipe: Recipe, out: Path | None) -> Path:
     if out is not None:
         return out
@@ -122,6 +130,9 @@ def distill(
     download: bool,
     out: Path | None,
     device: str,
+    cache: str,
+    frames: int,
+    log: Sequence[str],
     threads: int | None,
     resume: bool,
     force: bool,
@@ -145,10 +156,13 @@ def distill(
         resume=resume,
         allow_inexact=allow_inexact,
         device=find_device(device),
+        frames=frames,
+        trackers=tuple(log),
         show=not quiet and not as_json,
     )
     settings.check()
-    task = load_task(resolved, data or recipe.data.name, root, download, show=settings.show)
+    kept, shown = _cache_mode(cache), settings.show
+    task = load_task(resolved, data or recipe.data.name, root, download, cache=kept, show=shown)
     if int((task.counts > 0).sum()) < 2:
         raise UsageError(
             f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
@@ -236,6 +250,7 @@ def evaluate(
     data: str | None,
     root: Path | None,
     download: bool,
+    cache: str,
     protocol_name: str,
     baselines: str,
     model: str | None,
@@ -267,7 +282,8 @@ def evaluate(
     options = {key.removeprefix("options."): value for key, value in _below("data.", changes).items()}
     resolved = _data_of(sets[0], registry, options)
     shown = not quiet and not as_json
-    task = load_task(resolved, data or record.name, root, download, show=shown)
+    kept = _cache_mode(cache)
+    task = load_task(resolved, data or record.name, root, download, cache=kept, show=shown)
     settings = EvaluationSettings(
         protocol=chosen,
         baselines=_baselines(baselines),
@@ -310,19 +326,3 @@ def _keep(report: Report, path: Path) -> None:
         return
     target = path / "evaluations" / f"{report.protocol.name.rstrip('*')}-{report.protocol.digest()}.json"
     write_file(target, to_json(report.model_dump(mode="json")))
-
-
-def show(run: Path, *, out: Path | None, force: bool, as_json: bool) -> int:
-    """Say what a set is and, if asked, write its picture."""
-    registry = Registry()
-    artifact = load(run, registry=registry)
-    if out is not None:
-        if out.exists() and not force:
-            raise UsageError(f"the file {str(out)!r} exists; choose another --out or replace it with --force")
-        modality = registry.get("modalities", artifact.manifest.data.modality)
-        write_file(out, modality.render(artifact.decode(), artifact.info))
-    if as_json:
-        tables.print_json(artifact.manifest)
-    else:
-        tables.print_manifest(artifact.manifest, run, out)
-    return 0
