@@ -22,6 +22,11 @@ $(VENV)/.dev: $(VENV)/.core pyproject.toml modalities/image/pyproject.toml
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e core -e modalities/image --group dev
 	touch $@
 
+# What the documentation needs besides.
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group docs
+	touch $@
+
 # Distill scikit-learn's handwritten digits and compare with baselines.
 demo: $(VENV)/.core
 	$(BIN)/attar demo --force
@@ -43,8 +48,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.dev
+# Executes the tutorial and the examples in docstrings; warnings are errors.
+docs: $(VENV)/.docs
 	$(BIN)/python -m pytest --doctest-modules core/src/attar/__init__.py
+	$(BIN)/python -m sphinx -b html -n -W --keep-going -q docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache

@@ -20,7 +20,7 @@ HEAVY = [
     "torchvision",
     "transformers",
 ]
-COMMANDS = ["demo", "distill", "evaluate", "plugins", "run", "schema", "show"]
+COMMANDS = ["cache", "demo", "distill", "doctor", "evaluate", "plugins", "run", "schema", "show"]
 
 WATCH = f"""
 import json, sys

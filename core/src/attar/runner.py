@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -210,7 +210,9 @@ class _Engine:
             with torch.no_grad():
                 labels = self.syn.decode().labels.cpu()
             self.portions = class_portions(self.task, loss, subject.model, labels, self.at_once)
-        precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16, enabled=self.options.bf16)
+        # Not merely disabled without bf16: not every device has autocast in every version.
+        bf16 = self.options.bf16
+        precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16) if bf16 else nullcontext()
         with frozen_buffers(subject.model), precision:
             # Streams of their own: a resumed run observes again, at another step.
             with scoped(ctx.gen("observe", subject.version)):

@@ -17,7 +17,7 @@ from attar.cli import tables
 from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
-from attar.files import to_json, write_file
+from attar.files import portable_names, to_json, write_file
 from attar.jobs import default_workers
 from attar.plugins import CacheMode
 from attar.protocols import protocol
@@ -119,7 +119,8 @@ def _place(recipe: Recipe, out: Path | None) -> Path:
     size = recipe.size
     named = (("ipc", size.ipc), ("size", size.total), ("ratio", size.ratio), ("bytes", size.bytes))
     text = next(f"{name}{value}" for name, value in named if value is not None)
-    return Path("runs") / f"{recipe.data.name}-{recipe.method}-{text}-seed{recipe.run.seed}"
+    name = f"{recipe.data.name}-{recipe.method}-{text}-seed{recipe.run.seed}"
+    return Path("runs") / portable_names([name])[0]
 
 
 def distill(

@@ -1,0 +1,48 @@
+"""Every command of ``attar`` with its arguments and options, as Markdown.
+
+The parser itself is asked, so the page cannot differ from ``attar COMMAND --help``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import typer
+from attar.cli.main import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _words(text: str) -> str:
+    """Return a text on one line that Markdown takes as it is, with options as code."""
+    plain = re.sub(r"([\\`*_<>\[\]|$#])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", plain)
+
+
+def _code(text: str) -> str:
+    """Return a text as code that stays within its cell of a table."""
+    return "`" + " ".join(text.replace(" range>", ">").split()).replace("|", "\\|") + "`"
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    """Yield a section about a command, in Markdown, and then those of its subcommands."""
+    context = command.make_context(name, [], resilient_parsing=True)
+    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    records = [each.get_help_record(context) for each in command.get_params(context) if each.name != "help"]
+    yield f"## {name}\n\n{_words(command.help or '')}\n\n```console\n{usage}\n```\n"
+    rows = [record for record in records if record is not None]
+    if rows:
+        yield "| | |\n| --- | --- |"
+    for names, text in rows:
+        yield f"| {_code(names)} | {_words(text or '')} |"
+    yield ""
+    for subname, subcommand in getattr(command, "commands", {}).items():
+        if not getattr(subcommand, "hidden", False):
+            yield from _command(f"{name} {subname}", subcommand)
+
+
+def commands() -> str:
+    """Return the sections of all commands, in Markdown."""
+    return "\n".join(_command("attar", typer.main.get_command(app)))
