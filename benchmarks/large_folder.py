@@ -62,7 +62,9 @@ def measure(way: str, folder: Path, size: int, steps: int) -> dict[str, float]:
         rows = torch.arange(task.size("train"))
         pixels = torch.cat([task.train.read(part) for part in rows.split(1000)])
         held = torch.cat([task.test.read(part) for part in torch.arange(task.size("test")).split(1000)])
-        task = attar.task("image", data=(pixels, task.labels), test=(held, task.test.labels), validation=0)
+        task = attar.task(
+            "image", data=(pixels, task.labels), test_data=(held, task.test.labels), validation=0
+        )
     _ = task.fingerprint
     loaded = time.perf_counter()
     cpu = time.process_time()

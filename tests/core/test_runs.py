@@ -23,7 +23,7 @@ def files(folder):
 def stop_after(steps, data, out, **changes):
     registry = Registry()
     recipe = Recipe(
-        data=DataRecipe(modality="tensor", name=data.name),
+        data=DataRecipe(modality="tensor", name=data.name, options=dict(data.options)),
         size=SizeRecipe(ipc=1, policy="repeat"),
         objective={"steps": 6, "model": "linear", "reuse": 2, **changes},
     )
@@ -31,6 +31,14 @@ def stop_after(steps, data, out, **changes):
     settings = RunSettings(out=out, callbacks=[seen.append], stop=lambda: len(seen) >= steps)
     with pytest.raises(Stopped):
         distill_recipe(data, resolve(recipe, registry), settings, registry)
+
+
+def test_an_artifact_knows_how_its_data_were_loaded():
+    data = task("tensor", data="digits", validation=0.3, split_seed=4)
+    artifact = distill(data, method="random", ipc=1)
+    assert artifact.manifest.data.options == {"validation": 0.3, "test": 0.2, "split_seed": 4}
+    again = task("tensor", data="digits", **artifact.manifest.data.options)
+    assert again.fingerprint == artifact.manifest.data.fingerprint
 
 
 def test_a_run_leaves_recipe_log_checkpoints_and_artifact(blobs, tmp_path):

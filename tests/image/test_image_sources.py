@@ -262,7 +262,7 @@ def write_parquet(path, *, images=None, labels=None, names=None, columns=("image
 def test_parquet_holds_images_and_labels(tmp_path, cells):
     images = [encoded(20 * i) for i in range(6)] if cells == "bytes" else None
     path = write_parquet(tmp_path / "pets.parquet", images=images, names=["cat", "dog"])
-    task = attar.task("image", data=path, validation=0, test=None)
+    task = attar.task("image", data=path, validation=0, test=0.3)
     assert (task.name, task.classes, task.feature) == ("pets", ("cat", "dog"), (3, 8, 8))
     assert task.size("train") + task.size("test") == 6
     raw = task.preprocess.decode(task.gather(torch.arange(task.size("train"))).inputs)[:, 0, 0, 0]
@@ -446,7 +446,7 @@ def test_units_do_not_matter():
 
 
 def test_a_test_split_can_be_given():
-    task = attar.task("image", data=(gray(), LABELS), test=(gray()[:3], LABELS[:3]), validation=0)
+    task = attar.task("image", data=(gray(), LABELS), test_data=(gray()[:3], LABELS[:3]), validation=0)
     assert (task.size("train"), task.size("test")) == (12, 3)
 
 

@@ -103,6 +103,12 @@ class WholeParts(TensorTask):
         return [self for _ in parts]
 
 
+class ForgetsOptions(TensorTask):
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "options", {"validation": 0.4})
+
+
 class TuplesInPreprocessing(TensorTask):
     @property
     def preprocessing(self):
@@ -208,6 +214,7 @@ WRONG = {
     "subset_keeps_context": Quick(SubsetRenames),
     "partition_is_disjoint": Quick(WholeParts),
     "preprocessing_is_json": Quick(TuplesInPreprocessing),
+    "options_are_those_given": Quick(ForgetsOptions),
     "models_fit_the_task": with_architecture(Surplus),
     "build_follows_generator": Quick(FixedBuild),
     "build_leaves_global_rng": Quick(GlobalBuild),

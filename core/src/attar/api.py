@@ -75,7 +75,7 @@ def task(
     modality: str,
     *,
     data: Any,
-    test: Any = None,
+    test_data: Any = None,
     classes: Sequence[str] | None = None,
     name: str = "given",
     root: str | Path | None = None,
@@ -93,7 +93,7 @@ def task(
     Args:
         modality: Name of an installed modality, such as ``"image"``.
         data: Name of a known data set, the path of your own data, or the data themselves.
-        test: The test split of given data, likewise; drawn from them where absent.
+        test_data: The test split of given data, likewise; drawn from them where absent.
         classes: Names of the classes of given data; their numbers where absent.
         name: What given data are called in records and reports.
         root: Folder of known data sets; by default ``$ATTAR_DATA`` or the platform's cache folder.
@@ -115,8 +115,8 @@ def task(
         raise UsageError(f"there is no folder {str(root)!r}; give the folder of the data as root")
     given = None
     if not isinstance(data, str | Path):
-        given = GivenData(train=data, test=test, classes=None if classes is None else tuple(classes))
-    elif test is not None or classes is not None:
+        given = GivenData(train=data, test=test_data, classes=None if classes is None else tuple(classes))
+    elif test_data is not None or classes is not None:
         raise UsageError("a test split and class names go with data given in Python, not with a name or path")
     request = LoadRequest(
         data=str(data) if given is None else name,
@@ -194,7 +194,7 @@ def distill(
     recipe = parse(
         Recipe,
         {
-            "data": {"modality": task.modality, "name": task.name},
+            "data": {"modality": task.modality, "name": task.name, "options": dict(task.options)},
             "size": size,
             "method": method,
             "objective": settings,

@@ -214,6 +214,10 @@ class Task(Protocol):
         """Everything that turns raw data into batches, as JSON values; the artifact stores it."""
 
     @property
+    def options(self) -> Mapping[str, Any]:
+        """The modality's settings that the data were loaded with, as JSON values; {} for its defaults."""
+
+    @property
     def architecture(self) -> str:
         """The architecture used where none is named."""
 

@@ -112,6 +112,7 @@ def tensor_task(
         preprocess=Standardize.fit(train),
         architectures=ARCHITECTURES,
         architecture="convnet,width=64,depth=2" if spatial else "mlp",
+        options=options.model_dump(mode="json"),
     )
 
 

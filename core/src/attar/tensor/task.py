@@ -41,6 +41,7 @@ class TensorTask:
         architectures: Factories, and families of them, by name.
         architecture: The default architecture, with settings.
         augment: The augmentation that suits the data, or None.
+        options: The modality's settings that the data were loaded with, as JSON values.
         registry: Where parameterizations are looked up.
     """
 
@@ -55,6 +56,7 @@ class TensorTask:
     architectures: Mapping[str, Architecture | Family]
     architecture: str
     augment: Augment | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
 
     def __post_init__(self) -> None:

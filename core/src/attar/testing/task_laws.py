@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attar.contracts import Split, Task
 from attar.rng import derive
+from attar.settings import parse
 from attar.testing.compare import floats, same_batch, surplus
 from attar.testing.laws import require
 from attar.testing.modality_case import ModalityCase
@@ -214,6 +215,15 @@ def law_preprocessing_is_json(case: ModalityCase) -> None:
     require(is_json(values), f"its preprocessing is not made of JSON values: {values!r:.200}")
 
 
+def law_options_are_those_given(case: ModalityCase) -> None:
+    """A task knows the settings it was loaded with, since the artifact stores them."""
+    values = dict(case.task.options)
+    require(is_json(values), f"its options are not made of JSON values: {values!r:.200}")
+    given = parse(case.settings_class, case.source.options, "data.options")
+    found = parse(case.settings_class, values, "data.options")
+    require(found == given, f"its options are {found!r}, but it was loaded with {given!r}")
+
+
 TASK_LAWS = (
     law_task_is_complete,
     law_labels_are_in_range,
@@ -230,4 +240,5 @@ TASK_LAWS = (
     law_subset_keeps_context,
     law_partition_is_disjoint,
     law_preprocessing_is_json,
+    law_options_are_those_given,
 )

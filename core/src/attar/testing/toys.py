@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -122,4 +123,5 @@ class ToyModality(TensorModality):
         if request.data not in self.datasets():
             raise UsageError(unknown("data", request.data, self.datasets()))
         options: SplitOptions = request.options
-        return toy_task(self.feature, validation=options.validation, augment=self.augment, kind=self.kind)
+        task = toy_task(self.feature, validation=options.validation, augment=self.augment, kind=self.kind)
+        return replace(task, options=options.model_dump(mode="json"))

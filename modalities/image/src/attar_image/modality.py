@@ -123,6 +123,7 @@ class ImageModality(TensorModality):
             # Each block halves the image; tiny ones allow two, large ones want more.
             architecture=f"convnet,depth={2 if side < 16 else 3 if side < 64 else 4}",
             augment=_augment(images.name, options),
+            options=options.model_dump(mode="json"),
             registry=self.registry,
         )
 
