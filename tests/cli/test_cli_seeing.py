@@ -120,3 +120,21 @@ def test_the_cache_is_shown_and_cleared(cli, evaluated):
 
 def test_an_unknown_section_of_the_cache_is_refused(cli):
     assert "unknown section of the cache 'picture'" in cli("cache", "clear", "picture").refusal
+
+
+def test_the_accuracy_of_each_class_is_shown_if_asked(cli, evaluated):
+    quick = (
+        "--baselines",
+        "none",
+        "--workers",
+        1,
+        "--set",
+        "protocol.epochs=1",
+        "--set",
+        "protocol.networks=1",
+    )
+    plain = cli("evaluate", "one", *quick).out
+    asked = cli("evaluate", "one", *quick, "--per-class").out
+    assert "each class" in asked
+    assert "setosa" in asked
+    assert "setosa" not in plain

@@ -214,6 +214,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--architecture", help="A further one, for the cross-architecture table."),
     ] = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="Also show the accuracy of each class.")
+    ] = False,
     equal_bytes: Annotated[
         bool, typer.Option("--equal-bytes", help="Also random real samples of as many bytes.")
     ] = False,
@@ -238,6 +241,7 @@ def evaluate(
         model=model,
         architectures=architecture or [],
         equal_bytes=equal_bytes,
+        per_class=per_class,
         seed=seed,
         changes=o.parse_changes(changes),
         workers=workers,

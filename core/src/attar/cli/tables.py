@@ -72,8 +72,8 @@ def _row(table: Table, *cells: str) -> None:
     table.add_row(*(_text(cell) for cell in cells))
 
 
-def print_report(report: Report) -> None:
-    """Print an evaluation."""
+def print_report(report: Report, *, per_class: bool = False) -> None:
+    """Print an evaluation, with the accuracy of each class if asked."""
     table = Table(title=_text(f"{report.data}, {report.architecture}, protocol {report.protocol.name}"))
     table.add_column("trained on")
     table.add_column("samples", justify="right")
@@ -93,6 +93,8 @@ def print_report(report: Report) -> None:
     _row(table, report.method, f"{report.samples:,}", str(own), *more, str(own.n), "")
     screen = console()
     screen.print(table)
+    if per_class:
+        print_pairs({name: f"{score} %" for name, score in report.per_class.items()}, title="each class")
     if report.equal_bytes is not None:
         equal = report.equal_bytes
         print_pairs(

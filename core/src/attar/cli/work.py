@@ -257,6 +257,7 @@ def evaluate(
     model: str | None,
     architectures: Sequence[str],
     equal_bytes: bool,
+    per_class: bool,
     seed: int,
     changes: Mapping[str, str],
     workers: int | None,
@@ -300,7 +301,7 @@ def evaluate(
     if as_json:
         tables.print_json(report)
     else:
-        tables.print_report(report)
+        tables.print_report(report, per_class=per_class)
     return 0
 
 
