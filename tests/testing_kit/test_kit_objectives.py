@@ -214,9 +214,12 @@ class KeepsASet(Fresh):
 
 @dataclass(frozen=True)
 class Duck:
-    """Builds an optimizer, and says nothing else of what an ``OptimSpec`` says."""
+    """Does what an ``OptimSpec`` does, and is none."""
 
     lr: float = 0.5
+
+    def rate(self, step, steps):
+        return self.lr
 
     def build(self, parameters):
         return torch.optim.SGD(parameters, lr=self.lr)

@@ -219,8 +219,8 @@ def law_options_are_those_given(case: ModalityCase) -> None:
     """A task knows the settings it was loaded with, since the artifact stores them."""
     values = dict(case.task.options)
     require(is_json(values), f"its options are not made of JSON values: {values!r:.200}")
-    given = parse(case.settings_class, case.source.options, "data.options")
-    found = parse(case.settings_class, values, "data.options")
+    given = parse(case.settings_class, case.source.options, "data.options").model_dump(mode="json")
+    found = parse(case.settings_class, values, "data.options").model_dump(mode="json")
     require(found == given, f"its options are {found!r}, but it was loaded with {given!r}")
 
 
