@@ -154,7 +154,13 @@ class ReadsTest(TensorTask):
         return super().synthesize(init, spec, gen)
 
 
+class OtherDomain(Quick):
+    def suited(self, feature):
+        return "mlp,width=7,depth=1"
+
+
 WRONG = {
+    "domain_is_the_tasks": OtherDomain(),
     "plugin_is_complete": Quick(summary=""),
     "settings_have_defaults": Quick(Options=PairOptions),
     "settings_are_frozen": Quick(Options=ThawedOptions),

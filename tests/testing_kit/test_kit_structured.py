@@ -103,7 +103,24 @@ class BoxTask:
         return BoxSet(self.inner.synthesize(unboxed(init), spec, gen))
 
 
+class BoxDomain:
+    augment = None
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.architecture, self.architectures = inner.architecture, inner.architectures
+
+    def preprocess(self, raw):
+        return Boxed(self.inner.preprocess(raw))
+
+    def build(self, arch, gen):
+        return BoxModel(self.inner.build(arch, gen))
+
+
 class BoxModality(ToyModality):
+    def domain(self, info):
+        return BoxDomain(super().domain(info))
+
     def load(self, request):
         return BoxTask(super().load(request))
 

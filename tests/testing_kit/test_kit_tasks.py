@@ -244,8 +244,15 @@ def test_right_augmentation_keeps_every_law(broken, mode):
     assert broken(checks_for_modality(Quick(augment=augment), "gauss", name="toy")) == {}
 
 
+# What else such a fault cannot but break: the domain rebuilt from what the task says is another.
+ALSO = {
+    "preprocessing_is_json": {"domain_is_the_tasks"},
+    "build_follows_generator": {"domain_is_the_tasks"},
+}
+
+
 @pytest.mark.parametrize("law", WRONG)
 def test_wrong_modality_breaks_its_law_alone(broken, law):
     found = broken(checks_for_modality(WRONG[law], "gauss", name="toy"))
-    assert list(found) == [law], found
+    assert set(found) - ALSO.get(law, set()) == {law}, found
     assert "it raised" not in found[law]

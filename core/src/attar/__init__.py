@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from attar.api import distill, evaluate, task
     from attar.artifact import Artifact, load
     from attar.batch import Batch
-    from attar.contracts import Augment, Loss, Objective, Source, Subject, SyntheticSet, Task
+    from attar.contracts import Augment, Domain, Loss, Objective, Source, Subject, SyntheticSet, Task
     from attar.errors import AttarError, DivergenceError, InternalError, PluginError, UsageError
     from attar.protocols import Protocol, protocol
     from attar.registry import PLUGIN_API, Registry
     from attar.reports import Report, Score
+    from attar.trained import Trained, load_model, train
 
 _HOMES = {
     "Artifact": "artifact",
@@ -28,6 +29,7 @@ _HOMES = {
     "Augment": "contracts",
     "Batch": "batch",
     "DivergenceError": "errors",
+    "Domain": "contracts",
     "InternalError": "errors",
     "Loss": "contracts",
     "Objective": "contracts",
@@ -41,12 +43,15 @@ _HOMES = {
     "Subject": "contracts",
     "SyntheticSet": "contracts",
     "Task": "contracts",
+    "Trained": "trained",
     "UsageError": "errors",
     "distill": "api",
     "evaluate": "api",
     "load": "artifact",
+    "load_model": "trained",
     "protocol": "protocols",
     "task": "api",
+    "train": "trained",
 }
 
 __all__ = [
@@ -56,6 +61,7 @@ __all__ = [
     "Augment",
     "Batch",
     "DivergenceError",
+    "Domain",
     "InternalError",
     "Loss",
     "Objective",
@@ -68,12 +74,15 @@ __all__ = [
     "Subject",
     "SyntheticSet",
     "Task",
+    "Trained",
     "UsageError",
     "distill",
     "evaluate",
     "load",
+    "load_model",
     "protocol",
     "task",
+    "train",
 ]
 
 

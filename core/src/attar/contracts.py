@@ -22,6 +22,7 @@ __all__ = [
     "Augment",
     "Clock",
     "Context",
+    "Domain",
     "LabelKind",
     "Loss",
     "Objective",
@@ -166,6 +167,36 @@ class SetSpec:
     dtype: StorageType = "float32"
 
 
+class Domain(Protocol):
+    """What is known of data without having them: what models take, and which models take it.
+
+    A task is loaded with its data; a domain is rebuilt from what an artifact or a trained
+    network says of them.
+    """
+
+    @property
+    def augment(self) -> Augment | None:
+        """The augmentation that suits the data, if any."""
+
+    @property
+    def architecture(self) -> str:
+        """The architecture used where none is named."""
+
+    @property
+    def architectures(self) -> Mapping[str, Any]:
+        """The factories known, by name."""
+
+    def preprocess(self, raw: Any) -> Any:
+        """Return new inputs as models take them.
+
+        Raises:
+            UsageError: If they are none of this kind.
+        """
+
+    def build(self, arch: str, gen: Generator) -> nn.Module:
+        """Return a fresh model, initialized from `gen`; the same as the task's."""
+
+
 class Task(Protocol):
     """Real data of one modality: train, validation and test data with class names.
 
@@ -204,6 +235,10 @@ class Task(Protocol):
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of a sample's axes, such as ``("channel", "height", "width")``."""
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample as models take it; of a node's features where samples are nodes."""
 
     @property
     def augment(self) -> Augment | None:

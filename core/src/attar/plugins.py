@@ -7,7 +7,7 @@ subclassed. ``attar.registry`` checks a plugin when it loads it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from attar.batch import Batch
-from attar.contracts import LabelKind, Objective, Parameterization, SyntheticSet, Task
+from attar.contracts import Domain, LabelKind, Objective, Parameterization, SyntheticSet, Task
 from attar.optim import OptimSpec
 from attar.settings import Settings
 
@@ -76,17 +76,23 @@ class LoadRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfo:
-    """What is known of data without having them: enough to show a batch to a person.
+    """What an artifact says of the data that it was made of.
 
     Attributes:
         classes: Names of the classes.
         axes: Names of a sample's axes.
         preprocessing: As :attr:`attar.contracts.Task.preprocessing`.
+        name: Name of the data.
+        options: As :attr:`attar.contracts.Task.options`.
+        feature: As :attr:`attar.contracts.Task.feature`.
     """
 
     classes: tuple[str, ...]
     axes: tuple[str, ...]
     preprocessing: Mapping[str, Any]
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    feature: tuple[int, ...] = ()
 
 
 class Modality(Protocol):
@@ -104,6 +110,9 @@ class Modality(Protocol):
 
     def restore(self, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SyntheticSet:
         """Rebuild a set from :meth:`SyntheticSet.description` and :meth:`SyntheticSet.stored`."""
+
+    def domain(self, info: DataInfo) -> Domain:
+        """Return what prepares new inputs and builds models where the data are not at hand."""
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return a picture of a batch with class names, as PNG."""

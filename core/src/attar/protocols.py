@@ -16,7 +16,16 @@ from attar.errors import UsageError
 from attar.optim import OptimSpec
 from attar.settings import Settings, parse, unknown
 
-__all__ = ["CPU_1", "FEATURE_TRAINING", "PROTOCOLS", "PUBLISHED", "Plateau", "Protocol", "protocol"]
+__all__ = [
+    "CPU_1",
+    "FEATURE_TRAINING",
+    "PROTOCOLS",
+    "PUBLISHED",
+    "Plateau",
+    "Protocol",
+    "changed",
+    "protocol",
+]
 
 
 class Plateau(Settings):
@@ -78,16 +87,24 @@ PROTOCOLS: Mapping[str, Protocol] = {each.name: each for each in (CPU_1, PUBLISH
 
 
 def protocol(name: str, changes: Mapping[str, Any] | None = None) -> Protocol:
-    """Return a named protocol, with changes; a changed one is called ``name*``.
-
-    Changes may be nested, or name a nested key with a dot, such as ``optimizer.lr``.
+    """Return a named protocol, with changes; see :func:`changed`.
 
     Raises:
         UsageError: If the name or a setting is unknown.
     """
     if name not in PROTOCOLS:
         raise UsageError(unknown("protocol", name, PROTOCOLS))
-    known = PROTOCOLS[name]
+    return changed(PROTOCOLS[name], changes or {})
+
+
+def changed(known: Protocol, changes: Mapping[str, Any]) -> Protocol:
+    """Return a protocol with changes; a changed one is called ``name*``.
+
+    Changes may be nested, or name a nested key with a dot, such as ``optimizer.lr``.
+
+    Raises:
+        UsageError: If a setting is unknown or does not fit.
+    """
     if not changes:
         return known
     values = known.model_dump()
@@ -97,4 +114,4 @@ def protocol(name: str, changes: Mapping[str, Any] | None = None) -> Protocol:
             node = node.get(parent) or {}
         old = node.get(last)
         node[last] = {**old, **value} if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return parse(Protocol, {**values, "name": f"{name}*"}, "protocol")
+    return parse(Protocol, {**values, "name": f"{known.name.rstrip('*')}*"}, "protocol")

@@ -47,6 +47,7 @@ _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
         "datasets": (),
         "load": ("request",),
         "restore": ("description", "tensors"),
+        "domain": ("info",),
         "render": ("batch", "info"),
     },
     "objectives": {"build": ("settings",), "optimizers": ("settings",)},

@@ -9,7 +9,7 @@ A text names one of three things, looked up in this order:
 
 from attar.architectures.adapt import adapted, capability, coupled
 from attar.architectures.build import Architecture, Family, build, code_of, runs_code
-from attar.architectures.check import check_model
+from attar.architectures.check import check_model, check_network
 from attar.architectures.own import adopt
 from attar.architectures.text import parse
 
@@ -21,6 +21,7 @@ __all__ = [
     "build",
     "capability",
     "check_model",
+    "check_network",
     "code_of",
     "coupled",
     "parse",

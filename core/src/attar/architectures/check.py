@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from attar.architectures.adapt import capability
 from attar.architectures.own import is_code, told
@@ -15,7 +15,18 @@ from attar.contracts import Task
 from attar.errors import UsageError
 from attar.rng import derive, scoped
 
-__all__ = ["check_model"]
+__all__ = ["check_model", "check_network"]
+
+
+class Builder(Protocol):
+    """What builds models: a task or a domain."""
+
+    @property
+    def architecture(self) -> str:
+        """The architecture used where none is named."""
+
+    def build(self, arch: str, gen: Generator) -> nn.Module:
+        """Return a fresh model."""
 
 
 def check_model(task: Task, text: str, seed: int = 0, needs: Collection[str] = ()) -> None:
@@ -31,15 +42,33 @@ def check_model(task: Task, text: str, seed: int = 0, needs: Collection[str] = (
         UsageError: If it cannot be built, lacks a method, fails on the samples, or gives
             something other than a logit per class.
     """
-    named = text or task.architecture
-    model = task.build(text, derive(seed, "check"))
+    inputs = task.view(torch.tensor([0, len(task.labels) - 1])).inputs
+    check_network(task, text, inputs, len(task.classes), seed, needs)
+
+
+def check_network(
+    builder: Builder, text: str, inputs: Any, classes: int, seed: int = 0, needs: Collection[str] = ()
+) -> None:
+    """Build a model and show it two samples.
+
+    Args:
+        builder: A task or a domain.
+        text: Architecture, or "" for the default.
+        inputs: Two samples as models take them.
+        classes: Number of classes.
+        seed: Seed of the initialization.
+        needs: Methods beside ``forward`` that the model must have.
+
+    Raises:
+        UsageError: As :func:`check_model`.
+    """
+    named = text or builder.architecture
+    model = builder.build(text, derive(seed, "check"))
     for need in sorted(needs):
         capability(model, need)
     code = is_code(named.partition(",")[0])
     if code:
-        _check_fresh(model, task.build(text, derive(seed, "check")), named)
-    n, classes = len(task.labels), len(task.classes)
-    inputs = task.view(torch.tensor([0, n - 1])).inputs
+        _check_fresh(model, builder.build(text, derive(seed, "check")), named)
     shape = f" of shape {tuple(inputs.shape[1:])}" if isinstance(inputs, Tensor) else ""
     # An exception in what is registered is a bug of its authors, not the user's mistake.
     own = told(f"the model {named!r} fails on samples{shape}") if code else nullcontext()

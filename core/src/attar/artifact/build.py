@@ -13,7 +13,7 @@ from attar.artifact.store import Artifact, serialize, tensor_records
 from attar.contracts import SyntheticSet, Task
 from attar.cost import Cost
 from attar.errors import UsageError
-from attar.plugins import DataInfo, Modality
+from attar.plugins import Modality
 from attar.protocols import CPU_1, Protocol
 
 __all__ = ["data_record", "make_artifact"]
@@ -30,6 +30,7 @@ def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRec
         counts=tuple(task.counts.tolist()),
         axes=task.axes,
         preprocessing=dict(task.preprocessing),
+        feature=tuple(task.feature),
     )
 
 
@@ -67,7 +68,6 @@ def make_artifact(
     with torch.no_grad():
         batch = rebuilt.decode()
     present = set(torch.bincount(rebuilt.labels).tolist()) - {0}
-    info = DataInfo(classes=data.classes, axes=data.axes, preprocessing=data.preprocessing)
     manifest = Manifest(
         kind=kind,
         data=data,
@@ -87,4 +87,4 @@ def make_artifact(
         environment=environment,
         cost=cost,
     )
-    return Artifact(manifest=manifest, syn=rebuilt, recipe=recipe, preview=modality.render(batch, info))
+    return Artifact(manifest=manifest, syn=rebuilt, recipe=recipe, preview=modality.render(batch, data.info))

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from attar.cost import Cost
 from attar.errors import UsageError
+from attar.plugins import DataInfo
 from attar.protocols import Protocol
 from attar.settings import Record, parse
 
@@ -54,6 +55,7 @@ class DataRecord(Record):
         counts: Training samples per class.
         axes: Names of a sample's axes.
         preprocessing: What turns raw data into what models take.
+        feature: Shape of one sample as models take it; () where an older version left it out.
     """
 
     modality: str
@@ -64,6 +66,19 @@ class DataRecord(Record):
     counts: tuple[int, ...]
     axes: tuple[str, ...]
     preprocessing: dict[str, Any]
+    feature: tuple[int, ...] = ()
+
+    @property
+    def info(self) -> DataInfo:
+        """What a modality is told of the data."""
+        return DataInfo(
+            classes=self.classes,
+            axes=self.axes,
+            preprocessing=self.preprocessing,
+            name=self.name,
+            options=self.options,
+            feature=self.feature,
+        )
 
 
 class MethodRecord(Record):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from attar.artifact.card import dataset_card
+from attar.artifact.html import summary_html
 from attar.artifact.manifest import Manifest, TensorRecord, read_manifest
 from attar.batch import Batch
-from attar.contracts import SyntheticSet
+from attar.contracts import Domain, SyntheticSet
 from attar.errors import AttarError, UsageError
 from attar.files import check_ours, disk_errors, read_json, staged_folder, to_json
 from attar.plugins import DataInfo
@@ -73,9 +74,38 @@ class Artifact:
 
     @property
     def info(self) -> DataInfo:
-        """What is needed to show the set to a person."""
-        data = self.manifest.data
-        return DataInfo(classes=data.classes, axes=data.axes, preprocessing=data.preprocessing)
+        """What the artifact says of the data, for a modality."""
+        info = self.manifest.data.info
+        inputs = self.decode().inputs
+        if not info.feature and isinstance(inputs, Tensor):
+            # Artifacts of older versions do not say it.
+            return replace(info, feature=tuple(inputs.shape[1:]))
+        return info
+
+    def domain(self, registry: Registry | None = None) -> Domain:
+        """Return what prepares new inputs and builds models, rebuilt without the real data.
+
+        Args:
+            registry: The plugins known; by default all that are installed.
+        """
+        modality = (registry or Registry()).get("modalities", self.manifest.data.modality)
+        found: Domain = modality.domain(self.info)
+        return found
+
+    def preprocess(self, raw: Any) -> Any:
+        """Return new inputs as models trained on the set take them.
+
+        Args:
+            raw: Inputs in natural units, as the modality takes them: for images Pillow images,
+                paths of files, or pixels; for other tensors ``(n, *feature)``.
+
+        Raises:
+            UsageError: If they are no inputs of this kind.
+        """
+        return self.domain().preprocess(raw)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self.manifest, self.preview)
 
     def decode(self) -> Batch:
         """Return the samples as models take them, without gradient."""

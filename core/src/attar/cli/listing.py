@@ -92,6 +92,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.artifact import Manifest
     from attar.cached import CacheInfo
     from attar.cli.demo import DemoResult
+    from attar.cli.use import TrainResult
     from attar.cli.work import DistillResult
     from attar.doctor import Diagnosis
     from attar.recipe import Recipe
@@ -108,6 +109,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
         "recipe": Recipe,
         "run": DistillResult,
         "show": Manifest,
+        "train": TrainResult,
     }
 
 

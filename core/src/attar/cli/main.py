@@ -252,6 +252,40 @@ def evaluate(
 
 
 @app.command()
+def train(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run or an artifact.")],
+    out: Annotated[Path, typer.Option("--out", help="File of the network, .safetensors.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Architecture [default: what the set was distilled on].")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="cpu-1 or published [default: the artifact's].")
+    ] = None,
+    seed: o.Seed = 0,
+    changes: o.Changes = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    force: o.Force = False,
+    as_json: o.Json = False,
+) -> None:
+    """Train a network on a set, without the real data."""
+    from attar.cli import use
+
+    use.train(
+        run,
+        out=out,
+        model=model,
+        protocol_name=protocol,
+        seed=seed,
+        changes=o.parse_changes(changes),
+        device=device,
+        threads=threads,
+        force=force,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def show(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="A run or an artifact.")],
     plot: Annotated[

@@ -55,6 +55,11 @@ def digits_arrays() -> tuple[NDArray[np.uint8], NDArray[Any], tuple[str, ...]]:
     return values.reshape(-1, 1, 8, 8).astype(np.uint8), labels, classes
 
 
+def _suited(feature: tuple[int, ...]) -> str:
+    spatial = len(feature) >= 2 and min(feature[1:], default=0) >= 4
+    return "convnet,width=64,depth=2" if spatial else "mlp"
+
+
 def tensor_task(
     values: NDArray[Any] | torch.Tensor,
     labels: NDArray[Any] | torch.Tensor,
@@ -100,7 +105,6 @@ def tensor_task(
     axes = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}.get(
         rank, tuple(f"axis-{index}" for index in range(rank))
     )
-    spatial = rank >= 2 and min(train.feature[1:], default=0) >= 4
     return TensorTask(
         modality="tensor",
         name=name,
@@ -111,7 +115,7 @@ def tensor_task(
         validation=validation,
         preprocess=Standardize.fit(train),
         architectures=ARCHITECTURES,
-        architecture="convnet,width=64,depth=2" if spatial else "mlp",
+        architecture=_suited(train.feature),
         options=options.model_dump(mode="json"),
     )
 
@@ -166,6 +170,11 @@ class BuiltinModality(TensorModality):
 
     summary = "arrays of any shape: scikit-learn's digits, wine, … or your own .npz file"
     Options = SplitOptions
+    architectures = ARCHITECTURES
+
+    def suited(self, feature: tuple[int, ...]) -> str:
+        """Return a ConvNet for samples with positions, an MLP for others."""
+        return _suited(feature)
 
     def datasets(self) -> Mapping[str, str]:
         """Return the known data sets."""

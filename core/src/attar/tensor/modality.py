@@ -9,14 +9,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from attar.architectures import Architecture, Family
 from attar.batch import Batch
-from attar.contracts import LabelKind, StorageType, SyntheticSet
+from attar.contracts import Augment, LabelKind, StorageType, SyntheticSet
 from attar.errors import UsageError
 from attar.plugins import DataInfo
 from attar.registry import Registry
 from attar.render import grid_picture
 from attar.rng import derive
 from attar.settings import Settings, parse
+from attar.tensor.domain import TensorDomain, natural_values
 from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import TensorSet
@@ -141,16 +143,46 @@ class TensorModality:
     """Base of modalities whose samples are tensors: they add loading and architectures.
 
     Attributes:
+        architectures: Factories, and families of them, by name.
         limits: What :meth:`pixels` returns as black and white; each sample's own extremes if None.
     """
 
     api = 1
     summary = ""
     Options: type[Settings] = SplitOptions
+    architectures: Mapping[str, Architecture | Family] = {}
     limits: tuple[float, float] | None = None
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.registry = registry or Registry()
+
+    def suited(self, feature: tuple[int, ...]) -> str:
+        """Return the architecture used where none is named, for samples of a shape."""
+        return next(iter(self.architectures), "")
+
+    def augmentation(self, name: str, options: Any) -> Augment | None:
+        """Return the augmentation that suits data of a name, loaded with `options`."""
+        return None
+
+    def read(self, raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
+        """Return new inputs in natural units ``(n, *feature)``; see :func:`natural_values`."""
+        return natural_values(raw, feature, preprocess)
+
+    def domain(self, info: DataInfo) -> TensorDomain:
+        """Return what prepares new inputs and builds models where the data are not at hand.
+
+        Raises:
+            UsageError: If the settings or the preprocessing do not fit.
+        """
+        return TensorDomain(
+            classes=len(info.classes),
+            feature=info.feature,
+            standardize=parse(Standardize, info.preprocessing, "preprocessing"),
+            architectures=self.architectures,
+            architecture=self.suited(info.feature),
+            augment=self.augmentation(info.name, parse(self.Options, info.options, "data.options")),
+            read=self.read,
+        )
 
     def restore(self, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SyntheticSet:
         """Rebuild a set from its description and stored tensors."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from attar.api import distill
+from attar.artifact import data_record
 from attar.artifact.store import DATA
 from attar.batch import Batch, map_values
 from attar.contracts import Clock, LabelKind, SetSpec, SyntheticSet, Task
 from attar.errors import UsageError
-from attar.plugins import DataInfo
 from attar.rng import derive, scoped
 from attar.testing.compare import equal_sets_of_tensors, global_rng_untouched, same_batch, surplus
 from attar.testing.laws import LawBroken, require
@@ -211,17 +211,33 @@ def law_fingerprint_sees_validation(case: ModalityCase) -> None:
 
 def law_render_gives_png(case: ModalityCase) -> None:
     """A batch is drawn as a PNG file."""
-    task = case.task
-    info = DataInfo(classes=task.classes, axes=task.axes, preprocessing=task.preprocessing)
     _, syn = case.start()
     with torch.no_grad():
         batch: Batch = syn.decode()
-    picture = case.plugin.render(batch, info)
+    picture = case.plugin.render(batch, data_record(case.task).info)
     png = isinstance(picture, bytes) and picture.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in picture[-12:]
     require(png, f"its picture is no whole PNG file: {picture[:8]!r}")
 
 
+def law_domain_is_the_tasks(case: ModalityCase) -> None:
+    """Without the data, the same augmentation and the same models are had as with them."""
+    task = case.task
+    domain = case.plugin.domain(data_record(task, task.options).info)
+    require(
+        repr(domain.augment) == repr(task.augment),
+        f"its domain augments by {domain.augment!r}, its task by {task.augment!r}",
+    )
+    require(
+        domain.architecture == task.architecture,
+        f"its domain's architecture is {domain.architecture!r}, its task's {task.architecture!r}",
+    )
+    one, other = (each.build("", derive(0, "domain")).state_dict() for each in (domain, task))
+    same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    require(same, f"its domain builds another {domain.architecture!r} than its task")
+
+
 PLUGIN_LAWS = (
+    law_domain_is_the_tasks,
     law_known_data_are_described,
     law_fingerprint_is_stable,
     law_fingerprint_sees_validation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,10 @@ def _items(feature: Sequence[int], classes: int, n: int, seed: int, split: int) 
     return ArrayItems(values.astype(np.float32), labels, "toy")
 
 
+def _suited(feature: Sequence[int]) -> str:
+    return "mlp,width=16,depth=1" if len(feature) == 1 else "convnet,width=8,depth=1"
+
+
 def toy_task(
     feature: Sequence[int] = (2,),
     classes: int = 3,
@@ -69,7 +74,6 @@ def toy_task(
     """
     train = _items(feature, classes, n, seed, 1)
     held = round(n * validation)
-    vector = len(feature) == 1
     return kind(
         modality=modality,
         name="toy",
@@ -80,7 +84,7 @@ def toy_task(
         validation=_items(feature, classes, held, seed, 3) if held else None,
         preprocess=Standardize.fit(train),
         architectures={"mlp": MLP, "convnet": ConvNet, "linear": Linear},
-        architecture=architecture or ("mlp,width=16,depth=1" if vector else "convnet,width=8,depth=1"),
+        architecture=architecture or _suited(feature),
         augment=augment,
         registry=installed(),
     )
@@ -97,6 +101,7 @@ class ToyModality(TensorModality):
 
     summary = "generated Gaussian classes"
     Options = SplitOptions
+    architectures = {"mlp": MLP, "convnet": ConvNet, "linear": Linear}
 
     def __init__(
         self,
@@ -109,6 +114,14 @@ class ToyModality(TensorModality):
         self.feature = tuple(feature)
         self.kind = kind
         self.augment = augment or toy_augment()
+
+    def suited(self, feature: tuple[int, ...]) -> str:
+        """Return a tiny network."""
+        return _suited(feature)
+
+    def augmentation(self, name: str, options: Any) -> Augment | None:
+        """Return the augmentation given."""
+        return self.augment
 
     def datasets(self) -> Mapping[str, str]:
         """Return the one data set."""

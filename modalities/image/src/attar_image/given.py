@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from attar.errors import UsageError
+from attar.tensor.given import as_array
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from attar_image.decode import Form, fit
+from attar_image.decode import MOST_BYTES, Form, decode, fit
 
-__all__ = ["channels_first", "scale_of", "to_pixels"]
+__all__ = ["channels_first", "new_images", "scale_of", "to_pixels"]
 
 
 def channels_first(values: NDArray[Any], name: str) -> NDArray[Any]:
@@ -69,3 +74,61 @@ def to_pixels(sample: Any, form: Form | None, where: str) -> NDArray[Any]:
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or values.ndim not in (2, 3):
         raise UsageError(f"{where} is no image; give Pillow images, arrays or tensors of pixels")
     return values.astype(np.uint8) if values.dtype == np.bool_ else values
+
+
+def new_images(raw: Any, feature: tuple[int, ...], scale: float) -> Tensor:
+    """Return images to be classified, ``(n, channels, height, width)`` in the unit of the data.
+
+    Args:
+        raw: A picture or several: Pillow images or paths of files, which are resized and cut as
+            the training images were; or pixels of the right size, ``(n, h, w)``,
+            ``(n, c, h, w)``, ``(n, h, w, c)`` or one image of these, whole numbers in the data's
+            unit or fractions of white in [0, 1].
+        feature: Shape of one image.
+        scale: Value that means white in the data.
+
+    Raises:
+        UsageError: If a file is no image, or pixels have another shape.
+    """
+    pictures = _pictures(raw, feature)
+    if pictures is not None:
+        values = torch.from_numpy(np.stack(pictures))
+        return values if scale == 255.0 else values.to(torch.float32) * (scale / 255.0)
+    channels, height, width = feature
+    pixels = as_array(raw, "the input")
+    # Three axes are one color image, or several gray ones.
+    if pixels.ndim == 2 or (pixels.ndim == 3 and (channels == 3 or pixels.shape == (height, width, 1))):
+        pixels = pixels[None]
+    pixels = channels_first(pixels, "the input")
+    if pixels.shape[1:] != feature:
+        raise UsageError(
+            f"the input has images of shape {pixels.shape[1:]}, the data {feature}; give Pillow images, "
+            f"which are resized, or pixels of that shape"
+        )
+    fractions = np.issubdtype(pixels.dtype, np.floating) and float(pixels.max(initial=0.0)) <= 1
+    values = torch.from_numpy(pixels.copy())
+    if fractions:
+        return values.to(torch.float32) * scale
+    return values if scale != 1.0 else values.to(torch.float32) / 255.0
+
+
+def _pictures(raw: Any, feature: tuple[int, ...]) -> list[NDArray[Any]] | None:
+    """Return pictures in the form of the data, or None where pixels are given."""
+    several = raw if isinstance(raw, Sequence) and not isinstance(raw, str) else [raw]
+    if not several or not all(isinstance(each, Image.Image | str | Path) for each in several):
+        return None
+    form = Form(feature[0], feature[1])
+    if feature[1] != feature[2]:
+        raise UsageError(f"pictures cannot be brought to the shape {feature}; give pixels of that shape")
+    return [fit(each, form) if isinstance(each, Image.Image) else _file(Path(each), form) for each in several]
+
+
+def _file(path: Path, form: Form) -> NDArray[Any]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"the image {str(path)!r} cannot be read ({error.strerror}); check the path"
+        ) from error
+    return decode(content, repr(str(path)), form)

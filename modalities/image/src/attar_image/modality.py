@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from attar_image.augment import affine, siamese
+from attar_image.given import new_images
 from attar_image.networks import ARCHITECTURES
 from attar_image.public import PUBLIC
 from attar_image.sources import Images, digits, given_images, images_at, public_images
@@ -56,7 +57,22 @@ class ImageModality(TensorModality):
 
     summary = "images: MNIST, CIFAR-10, …, your own folder of class subfolders, Parquet, or tensors"
     Options = ImageOptions
+    architectures = ARCHITECTURES
     limits = (0.0, 1.0)
+
+    def suited(self, feature: tuple[int, ...]) -> str:
+        """Return the paper's ConvNet, with a block fewer or more for tiny or large images."""
+        side = min(feature[1:], default=0)
+        # Each block halves the image; tiny ones allow two, large ones want more.
+        return f"convnet,depth={2 if side < 16 else 3 if side < 64 else 4}"
+
+    def augmentation(self, name: str, options: Any) -> TensorAugment | None:
+        """Return the augmentation that the options ask for."""
+        return _augment(name, options)
+
+    def read(self, raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
+        """Return new images in the unit of the data; see :func:`attar_image.given.new_images`."""
+        return new_images(raw, feature, preprocess.scale)
 
     def datasets(self) -> Mapping[str, str]:
         """Return the known data sets."""
@@ -109,7 +125,6 @@ class ImageModality(TensorModality):
             preprocess = Standardize(scale=images.scale, mean=mean, std=std)
         else:
             preprocess = Standardize.fit(train, scale=images.scale)
-        side = min(train.feature[1:])
         return TensorTask(
             modality="image",
             name=images.name,
@@ -120,9 +135,8 @@ class ImageModality(TensorModality):
             validation=validation,
             preprocess=preprocess,
             architectures=ARCHITECTURES,
-            # Each block halves the image; tiny ones allow two, large ones want more.
-            architecture=f"convnet,depth={2 if side < 16 else 3 if side < 64 else 4}",
-            augment=_augment(images.name, options),
+            architecture=self.suited(train.feature),
+            augment=self.augmentation(images.name, options),
             options=options.model_dump(mode="json"),
             registry=self.registry,
         )
