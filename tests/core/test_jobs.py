@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import partial
 
 import pytest
 import torch
+from attar.errors import UsageError
 from attar.jobs import default_workers, in_processes
 
 PID = partial(eval, "__import__('os').getpid()")
@@ -35,3 +37,8 @@ def test_several_workers_are_other_processes():
 
 def test_there_is_at_least_one_worker():
     assert default_workers() >= 1
+
+
+def test_what_cannot_be_sent_is_named():
+    with pytest.raises(UsageError, match=r"cannot be sent to worker processes.*workers=1"):
+        list(in_processes(str, [threading.Lock(), threading.Lock()], 2))

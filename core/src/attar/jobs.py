@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pickle import PicklingError
 from typing import Any, TypeVar
 
 from attar.errors import UsageError
@@ -66,7 +67,8 @@ def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: in
         workers: Number of processes.
 
     Raises:
-        UsageError: If a worker process was killed, as happens when memory runs out.
+        UsageError: If a worker process was killed, as happens when memory runs out, or an item
+            cannot be sent to one.
     """
     if workers == 1 or len(items) <= 1:
         yield from _here(function, items)
@@ -89,4 +91,10 @@ def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: in
     except TerminatedWorkerError as error:
         raise UsageError(
             "a worker process was killed, most often for lack of memory; lower --workers"
+        ) from error
+    except PicklingError as error:
+        why = str(error.__cause__ or error).strip().strip('"').strip().splitlines()[-1]
+        raise UsageError(
+            f"the work cannot be sent to worker processes ({why}), as with a model that holds a lock or an "
+            f"open file; work in one process with workers=1"
         ) from error
