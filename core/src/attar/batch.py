@@ -128,6 +128,11 @@ class Batch:
         """Return the same rows with other inputs."""
         return replace(self, inputs=inputs)
 
+    def constant(self) -> Batch:
+        """Return the same values without gradient: what a model is trained on."""
+        targets = None if self.targets is None else self.targets.detach()
+        return Batch(map_values(Tensor.detach, self.inputs), self.labels, targets)
+
     def detached(self) -> tuple[Batch, list[Tensor], list[Tensor]]:
         """Return a copy that stands on fresh leaves, with what it was cut from.
 

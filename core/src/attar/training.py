@@ -21,7 +21,7 @@ from attar.portions import rows_at_once
 from attar.protocols import Plateau, Protocol
 from attar.rng import scoped
 
-__all__ = ["BatchEpochs", "Epochs", "Fitted", "TrainEpochs", "accuracy", "confusion", "fit", "training_loss"]
+__all__ = ["BatchEpochs", "Epochs", "Fitted", "TrainEpochs", "accuracy", "confusion", "fit", "train_step", "training_loss"]
 
 _ROWS = 512
 
@@ -171,7 +171,7 @@ def fit(
                     break
                 if step == half and not dropped:
                     dropped = _drop(optimizer, protocol.drop)
-                losses.append(_step(model, optimizer, batch.to(device), epochs.label_kind, use, gen))
+                losses.append(train_step(model, optimizer, batch.to(device), epochs.label_kind, use, gen))
                 step += 1
             passes += 1
             loss = float(torch.stack(losses).mean())
@@ -197,7 +197,7 @@ def _drop(optimizer: torch.optim.Optimizer, factor: float) -> bool:
     return True
 
 
-def _step(
+def train_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
@@ -205,6 +205,16 @@ def _step(
     augment: Augment | None,
     gen: Generator,
 ) -> Tensor:
+    """Take one optimizer step on a batch and return its loss, without gradient.
+
+    Args:
+        model: The network.
+        optimizer: Its optimizer.
+        batch: The samples.
+        kind: What their targets are.
+        augment: Applied with one draw per sample, if any.
+        gen: Source of the draws.
+    """
     if augment is not None:
         batch = augment.apply(batch, augment.draw(len(batch), gen), torch.arange(len(batch)))
     optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,171 @@
+"""Sources whose models are trained between the steps of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, nn
+
+from attar.batch import Batch
+from attar.contracts import Context, State, Subject, SyntheticSet
+from attar.optim import OptimSpec
+from attar.rng import scoped
+from attar.training import BatchEpochs, Epochs, train_step
+
+__all__ = ["OnReal", "OnSet", "Rounds", "RoundsState", "Trainer"]
+
+
+class Trainer(Protocol):
+    """What a model is trained on between two steps."""
+
+    def samples(self, ctx: Context, syn: SyntheticSet, gen: Generator) -> tuple[Epochs, int, int]:
+        """Return what is passed over, how often, and in batches of which size."""
+
+
+@dataclass(frozen=True)
+class OnSet:
+    """Trains on the synthetic set as it is.
+
+    Attributes:
+        epochs: Passes over the set.
+        batch: Samples per optimizer step.
+    """
+
+    epochs: int
+    batch: int = 256
+
+    def samples(self, ctx: Context, syn: SyntheticSet, gen: Generator) -> tuple[Epochs, int, int]:
+        """Return the set as it is now."""
+        # Not only without a graph: a set may decode to its very parameters.
+        with torch.no_grad():
+            batch = syn.decode().constant()
+        return BatchEpochs(batch, syn.label_kind), self.epochs, self.batch
+
+
+@dataclass(frozen=True)
+class OnReal:
+    """Trains on random real samples.
+
+    Attributes:
+        samples_each: Real samples that are drawn and passed over once.
+        batch: Samples per optimizer step.
+    """
+
+    samples_each: int
+    batch: int = 64
+
+    def samples(self, ctx: Context, syn: SyntheticSet, gen: Generator) -> tuple[Epochs, int, int]:
+        """Return real samples, drawn anew."""
+        drawn: Batch = ctx.task.draw(self.samples_each, gen)
+        return BatchEpochs(drawn.to(ctx.device)), 1, self.batch
+
+
+@dataclass
+class _Trainee:
+    """A model in training.
+
+    Attributes:
+        round: Number of the round that it was drawn in.
+        model: The model.
+        optimizer: Its optimizer.
+    """
+
+    round: int
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+class RoundsState:
+    """The models in training, one per subject."""
+
+    def __init__(self) -> None:
+        self.trainees: dict[int, _Trainee] = {}
+        self.saved: State = {}
+
+    def state_dict(self) -> State:
+        """Return round, weights and optimizer of each model."""
+        return {
+            str(k): {
+                "round": each.round,
+                "weights": dict(each.model.state_dict()),
+                "optimizer": each.optimizer.state_dict(),
+            }
+            for k, each in self.trainees.items()
+        } or self.saved
+
+    def load_state_dict(self, state: State) -> None:
+        """Keep what was saved until the models are asked for, since building them takes the task."""
+        self.saved = dict(state)
+        self.trainees = {}
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Models that start fresh each round and are trained a little after each step of it.
+
+    Attributes:
+        model: Architecture, or "" for the task's default.
+        length: Steps of a round; 1 takes a fresh model at each step and trains none.
+        trainer: What the model is trained on after each step but the last of a round.
+        optim: Optimizer of the models.
+        augment: Whether the task's augmentation is applied in training, one draw per sample.
+
+    References:
+        Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 2021, algorithm 1:
+        a round is its outer loop, :class:`OnSet` its inner loop.
+    """
+
+    model: str
+    length: int
+    trainer: Trainer
+    optim: OptimSpec
+    augment: bool = False
+
+    def prepare(self, ctx: Context) -> None:
+        """Do nothing: models start fresh."""
+
+    def init(self, ctx: Context) -> RoundsState:
+        """Return the state before the first step."""
+        return RoundsState()
+
+    def next(self, state: RoundsState, ctx: Context, syn: SyntheticSet) -> Subject:
+        """Train the model on, or draw a fresh one where a round begins."""
+        number, place = divmod(ctx.clock.step, self.length)
+        trainee = self._known(state, ctx)
+        if trainee is None or trainee.round != number or place == 0:
+            trainee = self._fresh(ctx, number)
+        else:
+            self._advance(trainee, ctx, syn)
+        state.trainees[ctx.clock.subject] = trainee
+        return Subject(model=trainee.model, version=ctx.clock.step)
+
+    def _fresh(self, ctx: Context, number: int) -> _Trainee:
+        model = ctx.task.build(self.model, ctx.gen("model", number)).to(ctx.device)
+        model.train()
+        trainee = _Trainee(number, model, self.optim.build(list(model.parameters())))
+        model.requires_grad_(False)
+        return trainee
+
+    def _known(self, state: RoundsState, ctx: Context) -> _Trainee | None:
+        known = state.trainees.get(ctx.clock.subject)
+        saved = state.saved.pop(str(ctx.clock.subject), None)
+        if known is None and saved is not None:
+            known = self._fresh(ctx, saved["round"])
+            known.model.load_state_dict(saved["weights"])
+            known.optimizer.load_state_dict(saved["optimizer"])
+        return known
+
+    def _advance(self, trainee: _Trainee, ctx: Context, syn: SyntheticSet) -> None:
+        gen = ctx.gen("train", ctx.clock.step)
+        epochs, passes, size = self.trainer.samples(ctx, syn, gen)
+        augment = ctx.task.augment if self.augment else None
+        trainee.model.requires_grad_(True)
+        # Dropout draws from the global generator.
+        with scoped(gen):
+            for _ in range(passes):
+                for batch in epochs.epoch(size, gen):
+                    train_step(trainee.model, trainee.optimizer, batch, epochs.label_kind, augment, gen)
+        trainee.optimizer.zero_grad(set_to_none=True)
+        trainee.model.requires_grad_(False)
