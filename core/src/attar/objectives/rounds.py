@@ -14,7 +14,7 @@ from attar.optim import OptimSpec
 from attar.rng import scoped
 from attar.training import BatchEpochs, Epochs, train_step
 
-__all__ = ["OnReal", "OnSet", "Rounds", "RoundsState", "Trainer"]
+__all__ = ["OnReal", "OnSet", "Rounds", "RoundsState", "Trainer", "train_on"]
 
 
 class Trainer(Protocol):
@@ -62,6 +62,37 @@ class OnReal:
         return BatchEpochs(drawn.to(ctx.device)), 1, self.batch
 
 
+def train_on(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    trainer: Trainer,
+    augment: bool,
+    ctx: Context,
+    syn: SyntheticSet,
+) -> None:
+    """Train a model between two steps, and leave its parameters without gradient.
+
+    Args:
+        model: The model, whose parameters do not ask for gradient outside of this.
+        optimizer: Its optimizer.
+        trainer: What it is trained on.
+        augment: Whether the task's augmentation is applied, one draw per sample.
+        ctx: The step that follows.
+        syn: The synthetic set as it is.
+    """
+    gen = ctx.gen("train", ctx.clock.step)
+    epochs, passes, size = trainer.samples(ctx, syn, gen)
+    operations = ctx.task.augment if augment else None
+    model.requires_grad_(True)
+    # Dropout draws from the global generator.
+    with scoped(gen):
+        for _ in range(passes):
+            for batch in epochs.epoch(size, gen):
+                train_step(model, optimizer, batch, epochs.label_kind, operations, gen)
+    optimizer.zero_grad(set_to_none=True)
+    model.requires_grad_(False)
+
+
 @dataclass
 class _Trainee:
     """A model in training.
@@ -86,14 +117,15 @@ class RoundsState:
 
     def state_dict(self) -> State:
         """Return round, weights and optimizer of each model."""
-        return {
+        kept = {
             str(k): {
                 "round": each.round,
                 "weights": dict(each.model.state_dict()),
                 "optimizer": each.optimizer.state_dict(),
             }
             for k, each in self.trainees.items()
-        } or self.saved
+        }
+        return {**self.saved, **kept}
 
     def load_state_dict(self, state: State) -> None:
         """Keep what was saved until the models are asked for, since building them takes the task."""
@@ -137,7 +169,7 @@ class Rounds:
         if trainee is None or trainee.round != number or place == 0:
             trainee = self._fresh(ctx, number)
         else:
-            self._advance(trainee, ctx, syn)
+            train_on(trainee.model, trainee.optimizer, self.trainer, self.augment, ctx, syn)
         state.trainees[ctx.clock.subject] = trainee
         return Subject(model=trainee.model, version=ctx.clock.step)
 
@@ -156,16 +188,3 @@ class Rounds:
             known.model.load_state_dict(saved["weights"])
             known.optimizer.load_state_dict(saved["optimizer"])
         return known
-
-    def _advance(self, trainee: _Trainee, ctx: Context, syn: SyntheticSet) -> None:
-        gen = ctx.gen("train", ctx.clock.step)
-        epochs, passes, size = self.trainer.samples(ctx, syn, gen)
-        augment = ctx.task.augment if self.augment else None
-        trainee.model.requires_grad_(True)
-        # Dropout draws from the global generator.
-        with scoped(gen):
-            for _ in range(passes):
-                for batch in epochs.epoch(size, gen):
-                    train_step(trainee.model, trainee.optimizer, batch, epochs.label_kind, augment, gen)
-        trainee.optimizer.zero_grad(set_to_none=True)
-        trainee.model.requires_grad_(False)

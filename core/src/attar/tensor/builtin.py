@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from attar.architectures import Architecture
 from attar.errors import UsageError
+from attar.infinite import InfiniteMLP
 from attar.nets import MLP, ConvNet, Linear
 from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
@@ -33,7 +34,12 @@ _SKLEARN = {
     "breast-cancer": "569 tumors with 30 measurements, 2 classes (scikit-learn)",
     "iris": "150 flowers with 4 measurements, 3 classes (scikit-learn)",
 }
-ARCHITECTURES: Mapping[str, Architecture] = {"convnet": ConvNet, "mlp": MLP, "linear": Linear}
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "convnet": ConvNet,
+    "mlp": MLP,
+    "linear": Linear,
+    "ntk": InfiniteMLP,
+}
 
 
 def _sklearn(name: str) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,9 +21,16 @@ __all__ = ["AUGMENT_LAWS", "MODEL_LAWS"]
 
 
 def law_models_fit_the_task(case: ModalityCase) -> None:
-    """Every architecture gives logits ``(n, classes)``, and 2-D embeddings where it has them."""
+    """Every architecture gives logits ``(n, classes)`` or a kernel, and 2-D embeddings where it has them."""
     batch, classes = case.task.view(case.few), len(case.task.classes)
     for name, model in case.models.items():
+        kernel: Callable[[Any, Any], Tensor] | None = getattr(model, "kernel", None)
+        if kernel is not None:
+            found = kernel(batch.inputs, batch.inputs)
+            symmetric = found.shape == (len(batch), len(batch)) and torch.allclose(found, found.T, rtol=1e-4)
+            require(symmetric, f"{name} gives a kernel that is not symmetric for {len(batch)} rows")
+            require(not list(model.parameters()), f"{name} has a kernel, and so must have no parameters")
+            continue
         with torch.no_grad(), frozen_buffers(model), scoped(derive(0, "kit")):
             logits = model(batch.inputs)
             require(
@@ -63,7 +71,7 @@ def law_coupled_is_honest(case: ModalityCase) -> None:
     rows = case.all_rows[:4]
     others = torch.cat([rows[:1], case.all_rows[-3:]])[: len(rows)]
     for name, model in case.models.items():
-        if coupled(model):
+        if coupled(model) or hasattr(model, "kernel"):
             continue
         model.train()
         answers = []

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from attar.architectures import Architecture
 from attar.contracts import Augment
 from attar.errors import UsageError
+from attar.infinite import InfiniteMLP
 from attar.nets import MLP, ConvNet, Linear
 from attar.plugins import LoadRequest
 from attar.registry import Registry
@@ -20,6 +22,12 @@ from attar.tensor.modality import SplitOptions
 
 __all__ = ["TOY_SHAPES", "ToyModality", "installed", "toy_augment", "toy_task"]
 
+_ARCHITECTURES: Mapping[str, Architecture] = {
+    "mlp": MLP,
+    "convnet": ConvNet,
+    "linear": Linear,
+    "ntk": InfiniteMLP,
+}
 TOY_SHAPES: tuple[tuple[int, ...], ...] = ((4,), (2, 8), (1, 8, 8))
 """Shapes of one sample that an objective must work on: a vector, a sequence, an image."""
 
@@ -83,7 +91,7 @@ def toy_task(
         test=_items(feature, classes, max(classes, n // 3), seed, 2),
         validation=_items(feature, classes, held, seed, 3) if held else None,
         preprocess=Standardize.fit(train),
-        architectures={"mlp": MLP, "convnet": ConvNet, "linear": Linear},
+        architectures=_ARCHITECTURES,
         architecture=architecture or _suited(feature),
         augment=augment,
         registry=installed(),
@@ -101,7 +109,7 @@ class ToyModality(TensorModality):
 
     summary = "generated Gaussian classes"
     Options = SplitOptions
-    architectures = {"mlp": MLP, "convnet": ConvNet, "linear": Linear}
+    architectures = _ARCHITECTURES
 
     def __init__(
         self,
