@@ -15,7 +15,13 @@ DATA: DataTable = {
 }
 
 CLAIMS: dict[str, frozenset[str]] = {
+    "dc": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dm": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "dsa": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "frepo": frozenset({"order_free"}),
+    "kip": frozenset({"order_free"}),
+    "rfad": frozenset({"order_free"}),
+    "one-step": frozenset({"zero_at_real", "order_free", "by_class"}),
 }
 """What each method claims; a claim that is dropped stops being checked, so it fails here."""
 

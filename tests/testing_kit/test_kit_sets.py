@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from attar.tensor import TensorSet, TensorTask
+from attar.tensor.export import Npz
 from attar.tensor.modality import SplitOptions
 from attar.testing import ToyModality, checks_for_modality
 from attar.testing.laws import law_name
@@ -23,6 +24,10 @@ class Quick(ToyModality):
     def render(self, batch, info):
         # Drawing is what takes the kit's time; one law looks at it.
         return b"\x89PNG\r\n\x1a\n....IEND"
+
+    def exports(self):
+        # Parquet needs a library that is slow to import.
+        return {"npz": super().exports()["npz"]}
 
 
 class PairOptions(SplitOptions):
@@ -159,7 +164,40 @@ class OtherDomain(Quick):
         return "mlp,width=7,depth=1"
 
 
+class WritesNothing(Npz):
+    def write(self, batch, info, dtype, folder):
+        pass
+
+
+class EmptyFiles(Npz):
+    def write(self, batch, info, dtype, folder):
+        (folder / "data.npz").touch()
+
+
+class Drifts(Npz):
+    def rounded(self, batch, info, dtype):
+        rounded = super().rounded(batch, info, dtype)
+        return rounded.with_inputs(rounded.inputs + (dtype == "float16"))
+
+
+class Halves(Npz):
+    def values(self, batch, info, dtype):
+        return super().values(batch, info, "float16").to(torch.float32)
+
+
+class CutsTooMuch(Npz):
+    def clipped(self, batch, info, dtype):
+        return 100.0
+
+
+def exporting(kind: type[Npz], **given: Any) -> Quick:
+    export = kind(**{"summary": "arrays", "dtypes": ("float32", "float16"), **given})
+    return Quick(exports=lambda: {"npz": export})
+
+
 WRONG = {
+    "exports_write_files": exporting(WritesNothing),
+    "exports_say_what_rounding_changes": exporting(Drifts),
     "domain_is_the_tasks": OtherDomain(),
     "plugin_is_complete": Quick(summary=""),
     "settings_have_defaults": Quick(Options=PairOptions),
@@ -195,3 +233,22 @@ def test_wrong_modality_breaks_its_law_alone(broken, law):
     found = broken(checks_for_modality(WRONG[law], "gauss", name="toy"))
     assert list(found) == [law], found
     assert "it raised" not in found[law]
+
+
+@pytest.mark.parametrize(
+    ("modality", "said"),
+    [
+        (exporting(EmptyFiles), "its export 'npz' writes no file of float32"),
+        (exporting(Npz, summary=""), "its export 'npz' has no line about it"),
+        (
+            exporting(Npz, dtypes=("bfloat16",)),
+            "writes ['bfloat16'], which is none of uint8, float16, float32",
+        ),
+        (exporting(Halves), "its export 'npz' as float32 changes the values"),
+        (exporting(CutsTooMuch), "says that 100.0 of the values are cut off"),
+    ],
+)
+def test_wrong_exports_are_named(broken, modality, said):
+    found = broken(checks_for_modality(modality, "gauss", name="toy"))
+    assert said in " ".join(found.values())
+    assert set(found) <= {"exports_write_files", "exports_say_what_rounding_changes"}

@@ -42,6 +42,8 @@ class BoxModel(nn.Module):
     def __init__(self, inner):
         super().__init__()
         self.inner, self.coupled = inner, inner.coupled
+        if hasattr(inner, "kernel"):
+            self.kernel = lambda one, other: inner.kernel(one.values, other.values)
 
     def forward(self, inputs):
         return self.inner(inputs.values)
@@ -117,7 +119,27 @@ class BoxDomain:
         return BoxModel(self.inner.build(arch, gen))
 
 
+class BoxExport:
+    def __init__(self, inner):
+        self.inner, self.summary, self.dtypes = inner, inner.summary, inner.dtypes
+
+    def reading(self, info, dtype):
+        return self.inner.reading(info, dtype)
+
+    def rounded(self, batch, info, dtype):
+        return boxed(self.inner.rounded(unboxed(batch), info, dtype))
+
+    def clipped(self, batch, info, dtype):
+        return self.inner.clipped(unboxed(batch), info, dtype)
+
+    def write(self, batch, info, dtype, folder):
+        self.inner.write(unboxed(batch), info, dtype, folder)
+
+
 class BoxModality(ToyModality):
+    def exports(self):
+        return {"npz": BoxExport(super().exports()["npz"])}
+
     def domain(self, info):
         return BoxDomain(super().domain(info))
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from attar.batch import Batch
     from attar.contracts import Augment, Domain, Loss, Objective, Source, Subject, SyntheticSet, Task
     from attar.errors import AttarError, DivergenceError, InternalError, PluginError, UsageError
+    from attar.exports import export
+    from attar.hub import push
     from attar.protocols import Protocol, protocol
     from attar.registry import PLUGIN_API, Registry
     from attar.reports import Report, Score
@@ -47,9 +49,11 @@ _HOMES = {
     "UsageError": "errors",
     "distill": "api",
     "evaluate": "api",
+    "export": "exports",
     "load": "artifact",
     "load_model": "trained",
     "protocol": "protocols",
+    "push": "hub",
     "task": "api",
     "train": "trained",
 }
@@ -78,9 +82,11 @@ __all__ = [
     "UsageError",
     "distill",
     "evaluate",
+    "export",
     "load",
     "load_model",
     "protocol",
+    "push",
     "task",
     "train",
 ]

@@ -17,6 +17,7 @@ SECTIONS = {
     "evaluations": "results of trained networks",
     "selections": "rows that coresets chose",
     "images": "decoded pixels and hashes of images",
+    "hub": "artifacts fetched from the Hugging Face Hub",
 }
 """What may be cleared: it is made again when it is needed. Downloaded data are no cache."""
 

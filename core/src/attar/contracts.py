@@ -253,6 +253,10 @@ class Task(Protocol):
         """The modality's settings that the data were loaded with, as JSON values; {} for its defaults."""
 
     @property
+    def license(self) -> str:
+        """License of the data as their owner states it, such as ``mit``, or ``unknown``."""
+
+    @property
     def architecture(self) -> str:
         """The architecture used where none is named."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import Field
 from torch import Generator, Tensor
@@ -22,6 +22,8 @@ from attar.settings import Settings
 __all__ = [
     "CacheMode",
     "DataInfo",
+    "Export",
+    "ExportType",
     "GivenData",
     "LoadRequest",
     "Method",
@@ -29,6 +31,7 @@ __all__ = [
     "Modality",
     "ParameterizationPlugin",
     "Selector",
+    "Tabular",
 ]
 
 
@@ -95,6 +98,59 @@ class DataInfo:
     feature: tuple[int, ...] = ()
 
 
+ExportType: TypeAlias = Literal["uint8", "float16", "float32"]
+"""What the values of an exported set are written as."""
+
+
+class Export(Protocol):
+    """A format that sets are written in for use without Attar."""
+
+    @property
+    def summary(self) -> str:
+        """A line about it."""
+
+    @property
+    def dtypes(self) -> tuple[ExportType, ...]:
+        """What values can be written as; the first is the default."""
+
+    def reading(self, info: DataInfo, dtype: ExportType) -> Mapping[str, Any]:
+        """Return how the values in the files become what models take, as JSON values.
+
+        For tensors: ``(x / scale - mean) / std`` along ``axis`` of a sample.
+        """
+
+    def rounded(self, batch: Batch, info: DataInfo, dtype: ExportType) -> Batch:
+        """Return the batch as a reader of the files gets it, preprocessed again.
+
+        Raises:
+            UsageError: If the format cannot hold the batch.
+        """
+
+    def clipped(self, batch: Batch, info: DataInfo, dtype: ExportType) -> float:
+        """Return the share of values that lie outside of what is written, and are cut off."""
+
+    def write(self, batch: Batch, info: DataInfo, dtype: ExportType, folder: Path) -> None:
+        """Fill an empty folder.
+
+        ``README.md`` and ``preprocessing.json`` are added by whoever calls this.
+
+        Raises:
+            UsageError: If the format cannot hold the batch, or needs what is not installed.
+        """
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """What an export offers beside, where it can be had as a Hugging Face data set."""
+
+    def dataset(self, batch: Batch, info: DataInfo, dtype: ExportType) -> Any:
+        """Return a ``datasets.Dataset`` in memory.
+
+        Raises:
+            UsageError: If the format cannot hold the batch, or ``datasets`` is not installed.
+        """
+
+
 class Modality(Protocol):
     """Knows one kind of data (group ``attar.modalities``)."""
 
@@ -116,6 +172,9 @@ class Modality(Protocol):
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return a picture of a batch with class names, as PNG."""
+
+    def exports(self) -> Mapping[str, Export]:
+        """Return the formats that sets are exported in, by name."""
 
 
 class MethodSettings(Settings):

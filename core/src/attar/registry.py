@@ -49,6 +49,7 @@ _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
         "restore": ("description", "tensors"),
         "domain": ("info",),
         "render": ("batch", "info"),
+        "exports": (),
     },
     "objectives": {"build": ("settings",), "optimizers": ("settings",)},
     "parameterizations": {

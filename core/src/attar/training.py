@@ -21,7 +21,17 @@ from attar.portions import rows_at_once
 from attar.protocols import Plateau, Protocol
 from attar.rng import scoped
 
-__all__ = ["BatchEpochs", "Epochs", "Fitted", "TrainEpochs", "accuracy", "confusion", "fit", "train_step", "training_loss"]
+__all__ = [
+    "BatchEpochs",
+    "Epochs",
+    "Fitted",
+    "TrainEpochs",
+    "accuracy",
+    "confusion",
+    "fit",
+    "train_step",
+    "training_loss",
+]
 
 _ROWS = 512
 

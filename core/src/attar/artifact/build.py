@@ -31,6 +31,7 @@ def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRec
         axes=task.axes,
         preprocessing=dict(task.preprocessing),
         feature=tuple(task.feature),
+        license=task.license,
     )
 
 

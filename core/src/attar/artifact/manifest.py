@@ -56,6 +56,7 @@ class DataRecord(Record):
         axes: Names of a sample's axes.
         preprocessing: What turns raw data into what models take.
         feature: Shape of one sample as models take it; () where an older version left it out.
+        license: License of the data as their owner states it, or ``unknown``.
     """
 
     modality: str
@@ -67,6 +68,7 @@ class DataRecord(Record):
     axes: tuple[str, ...]
     preprocessing: dict[str, Any]
     feature: tuple[int, ...] = ()
+    license: str = "unknown"
 
     @property
     def info(self) -> DataInfo:

@@ -16,6 +16,7 @@ from torch.utils.data import TensorDataset
 from attar.artifact.card import dataset_card
 from attar.artifact.html import summary_html
 from attar.artifact.manifest import Manifest, TensorRecord, read_manifest
+from attar.artifact.remote import download, is_remote
 from attar.batch import Batch
 from attar.contracts import Domain, SyntheticSet
 from attar.errors import AttarError, UsageError
@@ -23,10 +24,25 @@ from attar.files import check_ours, disk_errors, read_json, staged_folder, to_js
 from attar.plugins import DataInfo
 from attar.registry import Registry
 
-__all__ = ["DATA", "MANIFEST", "Artifact", "load", "locate", "serialize", "tensor_records"]
+__all__ = [
+    "DATA",
+    "FILES",
+    "MANIFEST",
+    "Artifact",
+    "fetched",
+    "load",
+    "locate",
+    "serialize",
+    "tensor_records",
+]
 
 DATA = "data.safetensors"
 MANIFEST = "manifest.json"
+CARD = "README.md"
+RECIPE = "recipe.toml"
+PREVIEW = "preview.png"
+FILES = (DATA, MANIFEST, CARD, RECIPE, PREVIEW)
+"""The files that an artifact may have."""
 
 _DTYPES = {
     "F64": torch.float64,
@@ -110,7 +126,7 @@ class Artifact:
     def decode(self) -> Batch:
         """Return the samples as models take them, without gradient."""
         with torch.no_grad():
-            return self.syn.decode()
+            return self.syn.decode().constant()
 
     def to_torch(self) -> TensorDataset:
         """Return a data set of inputs, labels and, where there are any, targets.
@@ -128,8 +144,31 @@ class Artifact:
             columns.append(batch.targets.detach().clone())
         return TensorDataset(*columns)
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
+    def to_hf(self, dtype: str = "") -> Any:
+        """Return the set as a Hugging Face ``datasets.Dataset`` in memory, in natural units.
+
+        Images are a column ``image``: pictures for ``uint8``, which rounds and cuts off pixels
+        outside of 0 to 255, arrays ``(channels, height, width)`` for floats. Other tensors are a
+        column ``inputs``. Beside stand ``label`` with the names of the classes and, where they
+        are learned, ``targets``.
+
+        Args:
+            dtype: ``uint8``, ``float16`` or ``float32``; by default what suits the data.
+
+        Raises:
+            UsageError: If ``datasets`` is not installed, or the set is no table.
+        """
+        from attar.exports import to_hf
+
+        return to_hf(self, dtype)
+
+    def save(self, path: str | Path, *, force: bool = False, license: str = "") -> Path:
         """Write the artifact as a folder, whole or not at all.
+
+        Args:
+            path: The folder.
+            force: Replace an artifact that stands there.
+            license: License that the card names; by default that of the real data.
 
         Raises:
             UsageError: If the folder is occupied and `force` is not given, or the disk refuses.
@@ -140,12 +179,22 @@ class Artifact:
         with staged_folder(target, force=force) as aside, disk_errors(target):
             (aside / DATA).write_bytes(content)
             (aside / MANIFEST).write_bytes(to_json(self.manifest.model_dump(mode="json")))
-            (aside / "README.md").write_text(dataset_card(self.manifest), encoding="utf-8")
+            # In bytes: Windows would write other ends of lines, and artifacts are compared by bytes.
+            (aside / CARD).write_bytes(dataset_card(self.manifest, license=license).encode("utf-8"))
             if self.recipe:
-                (aside / "recipe.toml").write_text(self.recipe, encoding="utf-8")
+                (aside / RECIPE).write_bytes(self.recipe.encode("utf-8"))
             if self.preview:
-                (aside / "preview.png").write_bytes(self.preview)
+                (aside / PREVIEW).write_bytes(self.preview)
         return target
+
+
+def fetched(path: str | Path) -> Path:
+    """Return the folder that is meant; an address on the Hub, ``hf://user/name``, is downloaded first.
+
+    Raises:
+        UsageError: If it cannot be downloaded.
+    """
+    return download(str(path), FILES) if is_remote(path) else Path(path)
 
 
 def locate(path: str | Path) -> Path:
@@ -160,7 +209,7 @@ def locate(path: str | Path) -> Path:
             return folder
     if not given.exists():
         raise UsageError(f"there is no folder {str(path)!r}; give the folder of a run or of an artifact")
-    if (given / "recipe.toml").is_file():
+    if (given / RECIPE).is_file():
         raise UsageError(f"the run {str(path)!r} is not finished; continue it with --resume")
     raise UsageError(f"{str(path)!r} holds no {MANIFEST}; give the folder of a run or of an artifact")
 
@@ -213,19 +262,19 @@ def read_tensors(path: Path, expected: dict[str, TensorRecord]) -> dict[str, Ten
 
 
 def load(path: str | Path, *, registry: Registry | None = None) -> Artifact:
-    """Read an artifact, from its own folder or from its run's.
+    """Read an artifact, from its own folder, from its run's, or from the Hugging Face Hub.
 
     Nothing in it is executed, and nothing is allocated before its size has been checked
     against the file.
 
     Args:
-        path: The folder.
+        path: The folder, or ``hf://user/name`` or ``hf://user/name@revision``, which is downloaded.
         registry: The plugins known; by default all that are installed.
 
     Raises:
         UsageError: Naming what is wrong with the artifact.
     """
-    folder = locate(path)
+    folder = locate(fetched(path))
     manifest = read_manifest(read_json(_inside(folder, MANIFEST)), str(folder / MANIFEST))
     data = _inside(folder, DATA)
     tensors = read_tensors(data, manifest.tensors)
@@ -234,12 +283,12 @@ def load(path: str | Path, *, registry: Registry | None = None) -> Artifact:
     _check_values(tensors, data)
     modality = (registry or Registry()).get("modalities", manifest.data.modality)
     syn = _restore(modality, manifest, tensors)
-    recipe, preview = folder / "recipe.toml", folder / "preview.png"
+    recipe, preview = folder / RECIPE, folder / PREVIEW
     return Artifact(
         manifest=manifest,
         syn=syn,
-        recipe=_text(_inside(folder, "recipe.toml")) if recipe.exists() else "",
-        preview=_inside(folder, "preview.png").read_bytes() if preview.exists() else b"",
+        recipe=_text(_inside(folder, RECIPE)) if recipe.exists() else "",
+        preview=_inside(folder, PREVIEW).read_bytes() if preview.exists() else b"",
     )
 
 

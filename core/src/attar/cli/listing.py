@@ -92,9 +92,11 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.artifact import Manifest
     from attar.cached import CacheInfo
     from attar.cli.demo import DemoResult
+    from attar.cli.export import ExportResult
     from attar.cli.use import TrainResult
     from attar.cli.work import DistillResult
     from attar.doctor import Diagnosis
+    from attar.hub import PushRecord
     from attar.recipe import Recipe
     from attar.reports import Report
 
@@ -105,7 +107,9 @@ def _schemas() -> dict[str, type[BaseModel]]:
         "distill": DistillResult,
         "doctor": Diagnosis,
         "evaluate": Report,
+        "export": ExportResult,
         "plugins": PluginList,
+        "push": PushRecord,
         "recipe": Recipe,
         "run": DistillResult,
         "show": Manifest,

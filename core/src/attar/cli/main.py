@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from attar.cli import options as o
+from attar.cli import sharing
 from attar.errors import UsageError
 
 __all__ = ["app"]
@@ -285,9 +286,13 @@ def train(
     )
 
 
+app.command()(sharing.export)
+app.command()(sharing.push)
+
+
 @app.command()
 def show(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="A run or an artifact.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="A run or an artifact.")],
     plot: Annotated[
         str | None, typer.Option("--plot", help="Draw evaluations: confusion, ipc or cpu.")
     ] = None,
@@ -298,9 +303,10 @@ def show(
     as_json: o.Json = False,
 ) -> None:
     """Say what a set is, and draw it, how it came about, or its evaluations."""
+    from attar.artifact.store import fetched
     from attar.cli import seeing
 
-    seeing.show(runs, plot=plot, out=out, force=force, as_json=as_json)
+    seeing.show([fetched(run) for run in runs], plot=plot, out=out, force=force, as_json=as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import torch
 from attar.allocator import keep_memory
 from attar.api import load_task, name_of
 from attar.artifact import Artifact, load
+from attar.artifact.store import fetched
 from attar.cli import tables
 from attar.devices import find_device
 from attar.errors import UsageError
@@ -106,7 +107,7 @@ def _size(values: Mapping[str, Any]) -> SizeRecipe:
     return parse(SizeRecipe, values, "size")
 
 
-def _cache_mode(name: str) -> CacheMode:
+def cache_mode(name: str) -> CacheMode:
     modes: dict[str, CacheMode] = {"auto": "auto", "disk": "disk", "none": "none"}
     if name not in modes:
         raise UsageError(unknown("cache", name, modes))
@@ -162,7 +163,7 @@ def distill(
         show=not quiet and not as_json,
     )
     settings.check()
-    kept, shown = _cache_mode(cache), settings.show
+    kept, shown = cache_mode(cache), settings.show
     task = load_task(resolved, data or recipe.data.name, root, download, cache=kept, show=shown)
     if int((task.counts > 0).sum()) < 2:
         raise UsageError(
@@ -236,7 +237,7 @@ def _split(what: Sequence[str], registry: Registry) -> tuple[str | None, list[Pa
         modality = names.pop(0)
     if not names:
         raise UsageError("name a run or an artifact to evaluate")
-    return modality, [Path(name) for name in names]
+    return modality, [fetched(name) for name in names]
 
 
 def _baselines(text: str) -> tuple[str, ...]:
@@ -276,15 +277,15 @@ def evaluate(
             f"unknown setting {odd[0]!r}: an evaluation has settings 'protocol.…', and 'data.…' "
             f"for how data are loaded"
         )
-    chosen = protocol(protocol_name, _below("protocol.", changes))
+    chosen = protocol(protocol_name, below("protocol.", changes))
     sets = [load(path, registry=registry) for path in paths]
     record = sets[0].manifest.data
     if modality is not None and modality != record.modality:
         raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")
-    options = {key.removeprefix("options."): value for key, value in _below("data.", changes).items()}
-    resolved = _data_of(sets[0], registry, options)
+    options = {key.removeprefix("options."): value for key, value in below("data.", changes).items()}
+    resolved = data_of(sets[0], registry, options)
     shown = not quiet and not as_json
-    kept = _cache_mode(cache)
+    kept = cache_mode(cache)
     task = load_task(resolved, data or record.name, root, download, cache=kept, show=shown)
     settings = EvaluationSettings(
         protocol=chosen,
@@ -305,12 +306,12 @@ def evaluate(
     return 0
 
 
-def _below(prefix: str, changes: Mapping[str, str]) -> dict[str, str]:
+def below(prefix: str, changes: Mapping[str, str]) -> dict[str, str]:
     """Return the changes whose keys start with a prefix, without it."""
     return {key.removeprefix(prefix): value for key, value in changes.items() if key.startswith(prefix)}
 
 
-def _data_of(artifact: Artifact, registry: Registry, changes: Mapping[str, str]) -> Resolved:
+def data_of(artifact: Artifact, registry: Registry, changes: Mapping[str, str]) -> Resolved:
     """Return a resolved recipe that names the data an artifact was made of."""
     record = artifact.manifest.data
     options = {**record.options, **changes}

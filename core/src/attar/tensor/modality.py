@@ -13,12 +13,13 @@ from attar.architectures import Architecture, Family
 from attar.batch import Batch
 from attar.contracts import Augment, LabelKind, StorageType, SyntheticSet
 from attar.errors import UsageError
-from attar.plugins import DataInfo
+from attar.plugins import DataInfo, Export
 from attar.registry import Registry
 from attar.render import grid_picture
 from attar.rng import derive
 from attar.settings import Settings, parse
 from attar.tensor.domain import TensorDomain, natural_values
+from attar.tensor.export import Npz, Parquet
 from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import TensorSet
@@ -139,6 +140,16 @@ def _drawable(sample: Tensor) -> Any:
     return sample.numpy() if sample.ndim == 2 and len(sample) > 1 else sample.reshape(-1).numpy()
 
 
+EXPORTS: Mapping[str, Export] = {
+    "npz": Npz(summary="NumPy arrays in one file", dtypes=("float32", "float16", "uint8")),
+    "parquet": Parquet(
+        summary="Parquet with a column of arrays and one of labels",
+        dtypes=("float32", "float16", "uint8"),
+    ),
+}
+"""The formats of every tensor set."""
+
+
 class TensorModality:
     """Base of modalities whose samples are tensors: they add loading and architectures.
 
@@ -198,3 +209,7 @@ class TensorModality:
         """Return a picture of the samples, a row per class, as PNG."""
         samples, labels = self.pixels(batch, info), batch.labels.tolist()
         return grid_picture(samples, labels, info.classes, limits=self.limits)
+
+    def exports(self) -> Mapping[str, Export]:
+        """Return NumPy arrays and Parquet, both in the unit of the data."""
+        return EXPORTS

@@ -16,6 +16,7 @@ from attar.architectures import Architecture, Family, build
 from attar.batch import Batch
 from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
+from attar.labels import initial_targets
 from attar.registry import Registry
 from attar.settings import parse
 from attar.tensor.items import Items, ItemsView, check_labels
@@ -42,6 +43,7 @@ class TensorTask:
         architecture: The default architecture, with settings.
         augment: The augmentation that suits the data, or None.
         options: The modality's settings that the data were loaded with, as JSON values.
+        license: License of the data as their owner states it, or ``unknown``.
         registry: Where parameterizations are looked up.
     """
 
@@ -57,6 +59,7 @@ class TensorTask:
     architecture: str
     augment: Augment | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    license: str = "unknown"
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -190,7 +193,7 @@ class TensorTask:
         if spec.label_kind != "hard":
             targets = init.targets
             if targets is None:
-                targets = nn.functional.one_hot(init.labels, len(self.classes)).to(torch.float32)
+                targets = initial_targets(init.labels, len(self.classes), spec.label_kind)
         return TensorSet(
             plugin.initialize(init.inputs, settings, gen),
             init.labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from attar.artifact.store import DATA
 from attar.batch import Batch, map_values
 from attar.contracts import Clock, LabelKind, SetSpec, SyntheticSet, Task
 from attar.errors import UsageError
+from attar.plugins import DataInfo, Export
 from attar.rng import derive, scoped
 from attar.testing.compare import equal_sets_of_tensors, global_rng_untouched, same_batch, surplus
 from attar.testing.laws import LawBroken, require
@@ -23,6 +25,7 @@ from attar.training import training_loss
 
 __all__ = ["PLUGIN_LAWS", "SECRECY_LAWS", "SET_LAWS"]
 
+_EXPORT_TYPES = ("uint8", "float16", "float32")
 # Relative error of a value that has passed through each storage type.
 _PRECISION = {"float32": 0.0, "float16": 2e-3, "bfloat16": 2e-2}
 
@@ -236,7 +239,62 @@ def law_domain_is_the_tasks(case: ModalityCase) -> None:
     require(same, f"its domain builds another {domain.architecture!r} than its task")
 
 
+def _exports(case: ModalityCase) -> Iterator[tuple[str, Export, Batch, DataInfo]]:
+    """Yield each export with a batch, of every kind of labels, that it can hold."""
+    info = data_record(case.task).info
+    for syn in case.sets():
+        with torch.no_grad():
+            batch: Batch = syn.decode()
+        for name, export in case.plugin.exports().items():
+            try:
+                export.rounded(batch, info, export.dtypes[0])
+            except UsageError:
+                continue
+            yield f"its export {name!r}", export, batch, info
+
+
+def law_exports_write_files(case: ModalityCase) -> None:
+    """Each export has a line about it, types to write, JSON that says how to read it, and writes files."""
+    for name, export, batch, info in _exports(case):
+        require(bool(export.summary), f"{name} has no line about it")
+        odd = set(export.dtypes) - set(_EXPORT_TYPES)
+        require(not odd, f"{name} writes {sorted(odd)}, which is none of {', '.join(_EXPORT_TYPES)}")
+        for dtype in export.dtypes:
+            reading = export.reading(info, dtype)
+            require(is_json(reading), f"{name} is read by what is not made of JSON values: {reading!r:.200}")
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    export.write(batch, info, dtype, Path(folder))
+                except UsageError:
+                    # What it needs is not installed.
+                    continue
+                files = [path for path in Path(folder).rglob("*") if path.is_file() and path.stat().st_size]
+            require(bool(files), f"{name} writes no file of {dtype}")
+
+
+def law_exports_say_what_rounding_changes(case: ModalityCase) -> None:
+    """What a reader gets is as told: ``float32`` changes nothing, and rounding again changes nothing."""
+    for name, export, batch, info in _exports(case):
+        for dtype in export.dtypes:
+            try:
+                once = export.rounded(batch, info, dtype)
+            except UsageError:
+                # Values that the type cannot hold.
+                continue
+            require(
+                same_batch(once, export.rounded(once, info, dtype), rtol=1e-5),
+                f"{name} as {dtype} changes what was rounded before",
+            )
+            share = export.clipped(batch, info, dtype)
+            require(0 <= share <= 1, f"{name} as {dtype} says that {share} of the values are cut off")
+            if dtype == "float32":
+                exact = same_batch(batch, once, rtol=1e-5) and share == 0
+                require(exact, f"{name} as float32 changes the values")
+
+
 PLUGIN_LAWS = (
+    law_exports_write_files,
+    law_exports_say_what_rounding_changes,
     law_domain_is_the_tasks,
     law_known_data_are_described,
     law_fingerprint_is_stable,

@@ -62,6 +62,13 @@ def law_counts_match_labels(case: ModalityCase) -> None:
     require(found == expected, f"its counts are {found}, but there are {expected} labels")
 
 
+def law_license_is_named(case: ModalityCase) -> None:
+    """The license of the data is a name, or ``unknown``."""
+    found = case.task.license
+    named = isinstance(found, str) and bool(found.strip())
+    require(named, f"the license of its data must be a name or 'unknown', but is {found!r}")
+
+
 def law_batches_are_finite_floats(case: ModalityCase) -> None:
     """Batches come preprocessed: finite float32 values, as many rows as labels."""
     for split in _SPLITS:
@@ -226,6 +233,7 @@ def law_options_are_those_given(case: ModalityCase) -> None:
 
 TASK_LAWS = (
     law_task_is_complete,
+    law_license_is_named,
     law_labels_are_in_range,
     law_counts_match_labels,
     law_batches_are_finite_floats,

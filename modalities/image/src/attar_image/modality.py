@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from attar.batch import Batch
 from attar.errors import UsageError
-from attar.plugins import DataInfo, LoadRequest
+from attar.plugins import DataInfo, Export, LoadRequest
 from attar.settings import parse, unknown
 from attar.tensor import Items, Standardize, TensorAugment, TensorModality, TensorTask
 from attar.tensor.modality import SplitOptions, holdout
@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from attar_image.augment import affine, siamese
+from attar_image.export import EXPORTS
 from attar_image.given import new_images
 from attar_image.networks import ARCHITECTURES
 from attar_image.public import PUBLIC
@@ -71,7 +72,14 @@ class ImageModality(TensorModality):
         return _augment(name, options)
 
     def read(self, raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
-        """Return new images in the unit of the data; see :func:`attar_image.given.new_images`."""
+        """Return new images in the unit of the data.
+
+        They are Pillow images or paths of files, or pixels of the right shape: whole numbers in
+        the data's unit, or fractions of white in [0, 1].
+
+        Raises:
+            UsageError: If a file is no image, or pixels have another shape.
+        """
         return new_images(raw, feature, preprocess.scale)
 
     def datasets(self) -> Mapping[str, str]:
@@ -111,6 +119,10 @@ class ImageModality(TensorModality):
         images = values.clamp(0, 1).permute(0, 2, 3, 1).numpy()
         return [image[:, :, 0] if image.shape[2] == 1 else image for image in images]
 
+    def exports(self) -> Mapping[str, Export]:
+        """Return picture files, NumPy arrays and Parquet, all of pixels from 0 to 255."""
+        return EXPORTS
+
     def _task(self, images: Images, options: ImageOptions) -> TensorTask:
         train, test = images.train, images.test
         classes = len(images.classes)
@@ -138,6 +150,7 @@ class ImageModality(TensorModality):
             architecture=self.suited(train.feature),
             augment=self.augmentation(images.name, options),
             options=options.model_dump(mode="json"),
+            license=images.license,
             registry=self.registry,
         )
 

@@ -19,7 +19,7 @@ from attar_image.decode import Form
 from attar_image.folder import common_form, read_folder
 from attar_image.given import channels_first, scale_of, to_pixels
 from attar_image.pixels import ImageSource, items_of
-from attar_image.public import load_public
+from attar_image.public import PUBLIC, load_public
 from attar_image.tables import Columns, is_saved, parquet_splits, read_parquet, read_saved
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Images:
         train: Training images.
         test: Test images, or None to draw them from the training images.
         scale: Value that means white.
+        license: License of the images as their owners state it, or ``unknown``.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Images:
     train: Items
     test: Items | None
     scale: float = 255.0
+    license: str = "unknown"
 
 
 def digits() -> Images:
@@ -62,7 +64,7 @@ def digits() -> Images:
 def public_images(name: str, root: Path, download: bool) -> Images:
     """Return a data set of :data:`attar_image.public.PUBLIC`."""
     train, test, classes = load_public(name, root, download)
-    return Images(name=name, classes=classes, train=train, test=test)
+    return Images(name=name, classes=classes, train=train, test=test, license=PUBLIC[name].license)
 
 
 def given_images(given: GivenData, name: str, options: ImageOptions) -> Images:

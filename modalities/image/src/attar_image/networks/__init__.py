@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attar.architectures import Architecture, Family
+from attar.infinite import InfiniteMLP
 from attar.nets import MLP, ConvNet, Linear
 
 from attar_image.networks.alexnet import AlexNet
@@ -19,6 +20,7 @@ ARCHITECTURES: Mapping[str, Architecture | Family] = {
     "convnet": ConvNet,
     "mlp": MLP,
     "linear": Linear,
+    "ntk": InfiniteMLP,
     "lenet": LeNet,
     "alexnet": AlexNet,
     "vgg11": VGG11,

@@ -1,0 +1,161 @@
+"""``attar export`` and ``attar push``: a set handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attar import exports, hub
+from attar.allocator import keep_memory
+from attar.api import load_task
+from attar.artifact import Artifact, load
+from attar.artifact.remote import is_remote, parse_address
+from attar.cli import tables
+from attar.cli.work import below, cache_mode, data_of
+from attar.errors import UsageError
+from attar.evaluation import EvaluationSettings
+from attar.exports import AccuracyChange, ExportRecord
+from attar.jobs import default_workers
+from attar.protocols import protocol
+from attar.registry import Registry
+
+__all__ = ["ExportResult", "Source", "export", "push"]
+
+
+class ExportResult(ExportRecord):
+    """What ``attar export --json`` prints.
+
+    Attributes:
+        accuracy: What rounding costs in accuracy, where it was asked for.
+    """
+
+    accuracy: AccuracyChange | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the real data are, for what needs them.
+
+    Attributes:
+        data: Name of known data, or the path of the user's own; None as the artifact says.
+        root: Folder of known data.
+        download: Whether they may be downloaded.
+        cache: Whether what is decoded is kept.
+    """
+
+    data: str | None
+    root: Path | None
+    download: bool
+    cache: str
+
+
+def _beside(run: str, format: str) -> Path:
+    """Return the folder beside a run that its export goes to."""
+    if is_remote(run):
+        return Path(f"{parse_address(run).repo.partition('/')[2]}-{format}")
+    place = Path(run) if Path(run).name not in ("", "..") else Path(run).resolve()
+    return place.with_name(f"{place.name}-{format}")
+
+
+def export(
+    run: str,
+    *,
+    format: str,
+    dtype: str,
+    out: Path | None,
+    force: bool,
+    accuracy: bool,
+    source: Source,
+    protocol_name: str,
+    model: str | None,
+    seed: int,
+    changes: Mapping[str, str],
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Export a set and say what that changed."""
+    keep_memory()
+    odd = [key for key in changes if not key.startswith(("protocol.", "data."))]
+    if odd:
+        raise UsageError(f"unknown setting {odd[0]!r}: --accuracy has settings 'protocol.…' and 'data.…'")
+    if not accuracy and (source.data or model or changes):
+        raise UsageError("--data, --model and --set say how accuracy is measured; add --accuracy")
+    registry = Registry()
+    artifact = load(run, registry=registry)
+    shown = not quiet and not as_json
+    # What is wrong with the data is said before anything is written.
+    task = _task(artifact, source, changes, registry, shown) if accuracy else None
+    settings = EvaluationSettings(
+        protocol=protocol(protocol_name, below("protocol.", changes)),
+        model=model or "",
+        seed=seed,
+        workers=workers or default_workers(),
+        show=shown,
+    )
+    record = exports.export(
+        artifact, out or _beside(run, format), format, dtype=dtype, force=force, registry=registry
+    )
+    change = None
+    if task is not None:
+        change = exports.accuracy_change(
+            artifact, task, format, dtype=dtype, settings=settings, registry=registry
+        )
+    result = ExportResult(**record.model_dump(), accuracy=change)
+    if as_json:
+        tables.print_json(result)
+    else:
+        tables.print_pairs(_rows(result))
+
+
+def _task(
+    artifact: Artifact, source: Source, changes: Mapping[str, str], registry: Registry, show: bool
+) -> Any:
+    options = {key.removeprefix("options."): value for key, value in below("data.", changes).items()}
+    return load_task(
+        data_of(artifact, registry, options),
+        source.data or artifact.manifest.data.name,
+        source.root,
+        source.download,
+        cache=cache_mode(source.cache),
+        show=show,
+    )
+
+
+def _rows(result: ExportResult) -> dict[str, str]:
+    """Return what people are told."""
+    rows = {
+        "folder": result.folder,
+        "format": f"{result.format}, values as {result.dtype}",
+        "written": f"{result.samples:,} samples in {result.files:,} files, {result.bytes:,} bytes",
+        "rounding": f"changes values by {result.mean:.2g} on average and {result.largest:.2g} at most, in "
+        f"standard deviations of the real data",
+    }
+    if result.clipped:
+        rows["cut off"] = f"{result.clipped:.1%} of the values lie outside of what {result.dtype} holds"
+    found = result.accuracy
+    if found is not None:
+        rows["accuracy"] = (
+            f"{found.stored} % as stored, {found.exported} % as exported: {found.change:+.1f} points"
+        )
+    elif result.mean > 0.01:
+        rows["accuracy"] = "measure what that costs with --accuracy"
+    return rows
+
+
+def push(run: str, repo: str, *, private: bool, license: str, message: str, as_json: bool) -> None:
+    """Publish an artifact and say where it is, and what it may reveal."""
+    record = hub.push(load(run), repo, private=private, license=license, message=message)
+    if as_json:
+        tables.print_json(record)
+        return
+    tables.print_pairs(
+        {
+            "data set": record.url + (" (private)" if record.private else ""),
+            "load it": f'attar.load("hf://{record.repo}")',
+            "license": record.license,
+            "note": record.note,
+        }
+    )
