@@ -9,12 +9,13 @@ A text names one of three things, looked up in this order:
 
 from attar.architectures.adapt import adapted, capability, coupled
 from attar.architectures.build import Architecture, Family, build, code_of, runs_code
-from attar.architectures.check import check_model, check_network
+from attar.architectures.check import Builder, check_model, check_network
 from attar.architectures.own import adopt
 from attar.architectures.text import parse
 
 __all__ = [
     "Architecture",
+    "Builder",
     "Family",
     "adapted",
     "adopt",

@@ -15,7 +15,7 @@ from attar.contracts import Task
 from attar.errors import UsageError
 from attar.rng import derive, scoped
 
-__all__ = ["check_model", "check_network"]
+__all__ = ["Builder", "check_model", "check_network"]
 
 
 class Builder(Protocol):
