@@ -19,6 +19,7 @@ CLAIMS: dict[str, frozenset[str]] = {
     "dm": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dsa": frozenset({"zero_at_real", "order_free", "by_class"}),
     "frepo": frozenset({"order_free"}),
+    "idc": frozenset({"zero_at_real", "order_free", "by_class"}),
     "kip": frozenset({"order_free"}),
     "rfad": frozenset({"order_free"}),
     "one-step": frozenset({"zero_at_real", "order_free", "by_class"}),

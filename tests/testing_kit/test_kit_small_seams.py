@@ -42,6 +42,9 @@ class Plugin:
         self.module = module
         vars(self).update(given)
 
+    def packs(self, settings, feature):
+        return 1
+
     def initialize(self, values, settings, gen):
         return self.module(values)
 

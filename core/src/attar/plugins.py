@@ -221,8 +221,21 @@ class ParameterizationPlugin(Protocol):
     summary: str
     Settings: type[Settings]
 
+    def packs(self, settings: Any, feature: tuple[int, ...]) -> int:
+        """Return how many samples of shape `feature` a stored one starts at; 1 for most.
+
+        Raises:
+            UsageError: If such samples cannot be stored so.
+        """
+
     def initialize(self, values: Tensor, settings: Any, gen: Generator) -> Parameterization:
-        """Return a parameterization that starts as close to `values` as it can."""
+        """Return a parameterization that starts as close to `values` as it can.
+
+        Args:
+            values: Samples ``(n · packs, *feature)``; those of one stored sample follow one another.
+            settings: The settings.
+            gen: Source of what is random.
+        """
 
     def restore(self, settings: Any, tensors: Mapping[str, Tensor]) -> Parameterization:
         """Rebuild a parameterization from what its ``stored`` returned."""

@@ -53,6 +53,7 @@ _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "objectives": {"build": ("settings",), "optimizers": ("settings",)},
     "parameterizations": {
+        "packs": ("settings", "feature"),
         "initialize": ("values", "settings", "gen"),
         "restore": ("settings", "tensors"),
     },

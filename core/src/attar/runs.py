@@ -26,6 +26,7 @@ from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
 from attar.selectors import check_space, feature_model, select
+from attar.settings import parse
 from attar.sizing import allocate, initial_batch
 from attar.tracking import tracked
 
@@ -88,16 +89,19 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
     """
     recipe = resolved.recipe
     spec, seed = _spec(resolved), recipe.run.seed
+    plugin = registry.get("parameterizations", spec.parameterization)
+    each = plugin.packs(parse(plugin.Settings, spec.settings, spec.parameterization), task.feature)
 
     def sample_bytes() -> int:
         # One sample of each class, since labels of many classes take more bytes than of few.
-        labels = [label for label, n in enumerate(task.counts.tolist()) if n]
-        init = task.draw(1, derive(seed, "size"), labels)
-        return -(-task.synthesize(init, spec, derive(seed, "size")).nbytes() // len(labels))
+        one = [each if n else 0 for n in task.counts.tolist()]
+        init = initial_batch(task, "real", one, seed, registry)
+        stored = task.synthesize(init, spec, derive(seed, "size"))
+        return -(-stored.nbytes() // len(stored.labels))
 
     per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
     kind = "real" if resolved.settings is None else resolved.settings.init
-    init = initial_batch(task, kind, per_class, seed, registry)
+    init = initial_batch(task, kind, [n * each for n in per_class], seed, registry)
     return task.synthesize(init, spec, derive(seed, "synthesize")), per_class
 
 

@@ -40,6 +40,10 @@ class PlainPlugin:
     Settings = NoSettings
     claims = frozenset({"lossless"})
 
+    def packs(self, settings: NoSettings, feature: tuple[int, ...]) -> int:
+        """Return 1: a stored sample starts at one."""
+        return 1
+
     def initialize(self, values: Tensor, settings: NoSettings, gen: Generator) -> Plain:
         """Return the parameterization that starts at `values`, ``(n, *feature)``."""
         return Plain(values)

@@ -189,14 +189,17 @@ class TensorTask:
         """
         plugin = self.registry.get("parameterizations", spec.parameterization)
         settings = parse(plugin.Settings, spec.settings, spec.parameterization)
+        # What starts one stored sample stands together and is of one class.
+        each = plugin.packs(settings, self.feature)
+        labels = init.labels[::each]
         targets = None
         if spec.label_kind != "hard":
-            targets = init.targets
-            if targets is None:
-                targets = initial_targets(init.labels, len(self.classes), spec.label_kind)
+            targets = initial_targets(labels, len(self.classes), spec.label_kind)
+            if init.targets is not None:
+                targets = init.targets[::each]
         return TensorSet(
             plugin.initialize(init.inputs, settings, gen),
-            init.labels,
+            labels,
             name=spec.parameterization,
             settings=settings.model_dump(mode="json"),
             label_kind=spec.label_kind,

@@ -60,8 +60,8 @@ class ParameterizationCase:
         """Yield shape, values and parameterization, for every shape that is not refused."""
         fitting = 0
         for shape in self.shapes:
-            values = self.values(shape, n)
             try:
+                values = self.values(shape, n * self.plugin.packs(self.settings(), tuple(shape)))
                 made = self.made(values)
             except UsageError:
                 continue
@@ -157,7 +157,7 @@ def law_initialize_follows_generator(case: ParameterizationCase) -> None:
 def law_initialize_leaves_values_alone(case: ParameterizationCase) -> None:
     """Stepping a parameterization does not change the values that it started at."""
     for shape, values, made in case.each():
-        before = case.values(shape)
+        before = case.values(shape, len(values))
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.add_(1.0)
