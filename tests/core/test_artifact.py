@@ -110,7 +110,8 @@ def test_soft_labels_are_stored(module_blobs, tmp_path):
     made = make(module_blobs, kind="probability")
     inputs, labels, targets = load(made.save(tmp_path / "a")).to_torch().tensors
     assert (inputs.shape, labels.tolist()) == ((6, 4), [0, 0, 1, 1, 2, 2])
-    assert targets.equal(torch.eye(3).repeat_interleave(2, 0))
+    assert torch.allclose(targets.sum(1), torch.ones(6))
+    assert targets.argmax(1).tolist() == labels.tolist()
     assert made.manifest.size.bytes == 6 * 4 * 4 + 6 + 6 * 3 * 4
 
 

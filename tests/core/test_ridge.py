@@ -221,7 +221,8 @@ def test_model_kernel_is_the_models():
 def test_initial_targets():
     labels = torch.tensor([0, 2])
     assert initial_targets(labels, 3, "hard") is None
-    assert initial_targets(labels, 3, "probability").tolist() == [[1, 0, 0], [0, 0, 1]]
+    smooth = 0.9 * torch.tensor([[1.0, 0, 0], [0, 0, 1]]) + 0.1 / 3
+    assert torch.allclose(initial_targets(labels, 3, "probability").softmax(1), smooth)
     assert torch.allclose(initial_targets(labels, 3, "regression").sum(1), torch.zeros(2), atol=1e-6)
     assert torch.allclose(centered(labels, 4)[0], torch.tensor([0.75, -0.25, -0.25, -0.25]))
 

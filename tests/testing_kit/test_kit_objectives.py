@@ -33,7 +33,7 @@ class Method:
     summary = "a method"
     reference = "nobody"
     Settings = MethodSettings
-    label_kind = "hard"
+    label_kinds = ("hard",)
 
     def __init__(self, loss=None, source=None, siamese=True, **given):
         self.loss, self.source, self.siamese = loss or MeanEmbedding(), source or Fresh(reuse=3), siamese

@@ -188,6 +188,8 @@ class MethodSettings(Settings):
         model: Architecture that is matched on, or "" for the task's default.
         init: What the set starts at: ``real``, ``noise`` or the name of a selector.
         parameterization: How values are stored.
+        labels: Kind of labels, one of the method's ``label_kinds``; "" takes its first.
+        lr_labels: Step size of labels that are learned.
     """
 
     steps: int = Field(default=1000, ge=1)
@@ -196,22 +198,29 @@ class MethodSettings(Settings):
     model: str = ""
     init: str = "real"
     parameterization: str = "plain"
+    labels: Literal["", "hard", "probability", "regression"] = ""
+    lr_labels: float = Field(default=0.01, gt=0)
 
 
 class Method(Protocol):
-    """A named composition of loss and source with its defaults (group ``attar.objectives``)."""
+    """A named composition of loss and source with its defaults (group ``attar.objectives``).
+
+    Attributes:
+        label_kinds: Kinds of labels that its loss can learn or take, the default first. A loss
+            that never looks at labels has hard ones only.
+    """
 
     api: int
     summary: str
     reference: str
     Settings: type[MethodSettings]
-    label_kind: LabelKind
+    label_kinds: tuple[LabelKind, ...]
 
     def build(self, settings: Any) -> Objective:
         """Return the objective for settings of the class ``Settings``."""
 
     def optimizers(self, settings: Any) -> Mapping[str, OptimSpec]:
-        """Return the optimizer of each role of the set, and of ``learned``."""
+        """Return the optimizer of each role that the set may have, and of ``learned``."""
 
 
 class ParameterizationPlugin(Protocol):

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from attar.contracts import StorageType
 from attar.errors import UsageError
+from attar.labels import label_kind
 from attar.plugins import Method, MethodSettings, Modality
 from attar.registry import Registry
 from attar.settings import Settings, parse, unknown
@@ -217,6 +218,7 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
             raise UsageError(unknown("method", recipe.method, choices))
         method = registry.get("objectives", recipe.method)
         settings = parse(method.Settings, recipe.objective, "objective")
+        label_kind(method, settings)
         plugin = registry.get("parameterizations", settings.parameterization)
         parse(plugin.Settings, recipe.parameterization, "parameterization")
         recipe = recipe.model_copy(update={"objective": settings.model_dump(mode="json")})

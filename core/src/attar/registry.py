@@ -62,7 +62,7 @@ _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "modalities": ("Options", "summary"),
-    "objectives": ("Settings", "summary", "reference"),
+    "objectives": ("Settings", "summary", "reference", "label_kinds"),
     "parameterizations": ("Settings", "summary"),
     "selectors": ("summary", "uses_features"),
     "applications": ("summary",),

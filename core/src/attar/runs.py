@@ -18,6 +18,7 @@ from attar.cost import Cost, Meter
 from attar.errors import InternalError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
+from attar.labels import label_kind
 from attar.plugins import DataInfo
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
@@ -76,7 +77,9 @@ def _spec(resolved: Resolved) -> SetSpec:
     return SetSpec(
         parameterization="plain" if settings is None else settings.parameterization,
         settings=resolved.recipe.parameterization,
-        label_kind="hard" if resolved.method is None else resolved.method.label_kind,
+        label_kind="hard"
+        if resolved.method is None or settings is None
+        else label_kind(resolved.method, settings),
         dtype=resolved.recipe.run.dtype,
     )
 

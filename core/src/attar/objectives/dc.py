@@ -39,6 +39,14 @@ class GradientSettings(MethodSettings):
     distance: Literal["cosine", "mse", "l1"] = "cosine"
 
 
+def gradient_optimizers(settings: GradientSettings) -> dict[str, OptimSpec]:
+    """Return SGD with momentum for the values, and Adam for labels that are learned."""
+    return {
+        "values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum, final=settings.final),
+        "labels": OptimSpec(name="adam", lr=settings.lr_labels, final=settings.final),
+    }
+
+
 class OneStepSettings(GradientSettings):
     """Settings of one-step matching.
 
@@ -87,13 +95,11 @@ class _Gradients:
     summary: str
     reference: str
     api = 1
-    label_kind: LabelKind = "hard"
+    label_kinds: tuple[LabelKind, ...] = ("hard", "probability")
 
     def optimizers(self, settings: GradientSettings) -> Mapping[str, OptimSpec]:
-        """Return SGD with momentum for the values."""
-        return {
-            "values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum, final=settings.final)
-        }
+        """Return SGD with momentum for the values, and Adam for labels that are learned."""
+        return gradient_optimizers(settings)
 
 
 @dataclass(frozen=True)

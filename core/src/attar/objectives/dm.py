@@ -46,7 +46,7 @@ class DMMethod:
     summary = "distribution matching: class means of embeddings by fresh random models"
     reference = "Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023"
     Settings = DMSettings
-    label_kind: LabelKind = "hard"
+    label_kinds: tuple[LabelKind, ...] = ("hard",)
 
     def build(self, settings: DMSettings) -> Objective:
         """Return mean embedding × fresh models."""

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from attar.contracts import LabelKind, Objective
-from attar.objectives.dc import DISTANCES, GradientSettings
+from attar.objectives.dc import DISTANCES, GradientSettings, gradient_optimizers
 from attar.objectives.gradient import GradientMatch
 from attar.objectives.rounds import OnReal, Rounds
 from attar.optim import OptimSpec
@@ -49,7 +49,7 @@ class IDCMethod:
     summary = "IDC: gradients of models trained on real data, samples stored as mosaics"
     reference = "Kim et al., Dataset Condensation via Efficient Synthetic-Data Parameterization, ICML 2022"
     Settings = IDCSettings
-    label_kind: LabelKind = "hard"
+    label_kinds: tuple[LabelKind, ...] = ("hard", "probability")
     # Vectors cannot be cut into mosaics.
     conformance_settings: Mapping[str, object] = {"parameterization": "plain", "outer": 3, "samples": 12}
 
@@ -70,10 +70,8 @@ class IDCMethod:
         )
 
     def optimizers(self, settings: IDCSettings) -> Mapping[str, OptimSpec]:
-        """Return SGD with momentum for the values."""
-        return {
-            "values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum, final=settings.final)
-        }
+        """Return SGD with momentum for the values, and Adam for labels that are learned."""
+        return gradient_optimizers(settings)
 
 
 IDC = IDCMethod()

@@ -34,7 +34,6 @@ class RidgeSettings(MethodSettings):
 
     Attributes:
         lr: Step size of the values.
-        lr_labels: Step size of the targets, where they are learned.
         final: Fraction of the step sizes that is left at the end; see
             :class:`attar.optim.OptimSpec`.
         per_class: Real samples of each class per step.
@@ -43,7 +42,6 @@ class RidgeSettings(MethodSettings):
     """
 
     lr: float = Field(default=0.01, gt=0)
-    lr_labels: float = Field(default=0.01, gt=0)
     final: float = Field(default=0.1, ge=0, le=1)
     per_class: int = Field(default=100, ge=1)
     ridge: float = Field(default=1e-6, ge=0)
@@ -103,7 +101,7 @@ class _Ridge:
     summary: str
     reference: str
     api = 1
-    label_kind: LabelKind = "regression"
+    label_kinds: tuple[LabelKind, ...] = ("regression", "hard")
 
     def optimizers(self, settings: RidgeSettings) -> Mapping[str, OptimSpec]:
         """Return Adam for the values and for the targets."""

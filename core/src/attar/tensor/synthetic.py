@@ -32,7 +32,8 @@ class TensorSet(SyntheticSet):
         name: Registered name of the parameterization.
         settings: Its settings, as JSON values.
         label_kind: What `targets` are.
-        targets: Float32 ``(n, classes)``, learned, unless `label_kind` is ``hard``.
+        targets: Float32 ``(n, classes)``, learned, unless `label_kind` is ``hard``: real values,
+            or the scores whose softmax the probabilities are.
         dtype: Type that values and targets are stored in.
     """
 
@@ -65,11 +66,10 @@ class TensorSet(SyntheticSet):
     def decode(self, rows: Tensor | None = None) -> Batch:
         """Return the decoded samples, differentiable in values and targets."""
         values, owner = self.values()
-        batch = Batch(
-            inputs=values,
-            labels=self.labels[owner],
-            targets=None if self.targets is None else self.targets[owner],
-        )
+        targets: Tensor | None = self.targets
+        if targets is not None:
+            targets = (targets.softmax(1) if self.label_kind == "probability" else targets)[owner]
+        batch = Batch(inputs=values, labels=self.labels[owner], targets=targets)
         return batch if rows is None else batch.take(rows)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

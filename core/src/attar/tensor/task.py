@@ -196,7 +196,8 @@ class TensorTask:
         if spec.label_kind != "hard":
             targets = initial_targets(labels, len(self.classes), spec.label_kind)
             if init.targets is not None:
-                targets = init.targets[::each]
+                given = init.targets[::each]
+                targets = given.clamp(min=1e-6).log() if spec.label_kind == "probability" else given
         return TensorSet(
             plugin.initialize(init.inputs, settings, gen),
             labels,

@@ -31,10 +31,11 @@ TOLERANCE = 1e-4
 
 
 def law_loss_says_what_it_needs(case: ObjectiveCase) -> None:
-    """A loss states ``needs``, ``real`` and ``claims``, a method its kind of labels."""
+    """A loss states ``needs``, ``real`` and ``claims``, a method its kinds of labels."""
     kinds = get_args(LabelKind)
-    kind = case.plugin.label_kind
-    require(kind in kinds, f"its label_kind {kind!r} is none of {', '.join(kinds)}")
+    own = case.plugin.label_kinds
+    fits = isinstance(own, tuple) and len(own) > 0 and all(kind in kinds for kind in own)
+    require(fits, f"its label_kinds must be some of {', '.join(kinds)}, the default first, but are {own!r}")
     objective = case.objective()
     for name in ("needs", "claims"):
         value = getattr(objective.loss, name, None)

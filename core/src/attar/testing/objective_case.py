@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from attar.batch import Batch
 from attar.contracts import Clock, Context, Objective, SetSpec, Subject, SyntheticSet
 from attar.cost import Cost
+from attar.labels import label_kind
 from attar.plugins import MethodSettings
 from attar.rng import derive, scoped
 from attar.runner import Outcome, RunOptions, run
@@ -107,7 +108,9 @@ class ObjectiveCase:
 
     def start(self, task: TensorTask, *, seed: int = 0, kind: str = "noise", each: int = 2) -> SyntheticSet:
         """Return a set that starts at noise, two samples per class."""
-        spec = SetSpec(parameterization=self.settings().parameterization, label_kind=self.plugin.label_kind)
+        settings = self.settings()
+        labels = label_kind(self.plugin, settings)
+        spec = SetSpec(parameterization=settings.parameterization, label_kind=labels)
         init = initial_batch(task, kind, [each] * len(task.classes), seed, installed())
         return task.synthesize(init, spec, derive(seed, "kit", "set"))
 
