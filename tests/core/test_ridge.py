@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import attar
 import numpy as np
 import pytest
 import torch
@@ -233,3 +234,11 @@ def test_squared_error_of_perfect_predictions_is_zero():
     assert nn.functional.cross_entropy(10 * centered(labels, 3), labels) == platt(
         centered(labels, 3), labels, {"log_tau": torch.tensor(0.1).log()}
     )
+
+
+def test_a_set_of_a_kernel_is_evaluated_with_a_network():
+    task = attar.task("tensor", data="iris")
+    artifact = attar.distill(task, method="kip", ipc=2, steps=3, per_class=8)
+    assert artifact.manifest.method.model == task.architecture == "mlp"
+    assert artifact.manifest.method.settings["model"] == "ntk"
+    assert attar.train(artifact).record.architecture == "mlp"

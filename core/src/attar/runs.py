@@ -257,7 +257,8 @@ def _distilled(
         name=recipe.method,
         reference=method.reference,
         settings=dict(recipe.objective),
-        model=chosen.model or task.architecture,
+        # A kernel trains nothing: its set is for networks of the usual architecture.
+        model=task.architecture if "kernel" in objective.loss.needs else chosen.model or task.architecture,
         steps=chosen.steps,
         learned=dict(outcome.learned),
     )
