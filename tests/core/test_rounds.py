@@ -110,3 +110,26 @@ def test_augmentation_is_applied_where_asked():
     )
     assert same(plain[0][1], augmented[0][1])
     assert not same(plain[2][1], augmented[2][1])
+
+
+def test_a_model_stays_as_it_is_for_the_steps_of_a_stay():
+    task, syn = made()
+    source = Rounds("", 2, OnSet(epochs=1), SGD, reuse=3)
+    found, _ = walk(source, task, syn, 12)
+    assert [version for version, _ in found] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    for version in range(4):
+        one, *others = (weights for known, weights in found if known == version)
+        assert all(same(one, other) for other in others)
+    assert not same(found[0][1], found[3][1])
+    assert same(found[6][1], weights(task.build("", derive(0, "model", 1, 0))))
+
+
+def test_a_run_that_stops_within_a_stay_goes_on_with_the_same_model():
+    task, syn = made()
+    source = Rounds("", 3, OnSet(epochs=1), SGD, reuse=3)
+    whole, _ = walk(source, task, syn, 9)
+    _, state = walk(source, task, syn, 5)
+    again = source.init(Context(task, 0, Clock(0, 9)))
+    again.load_state_dict(state.state_dict())
+    rest, _ = walk(source, task, syn, 9, again, start=5)
+    assert all(same(one[1], other[1]) for one, other in zip(whole[5:], rest, strict=True))

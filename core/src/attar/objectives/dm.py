@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from attar.contracts import LabelKind, Objective
+from attar.contracts import LabelKind, Objective, Source
 from attar.objectives.distribution import MeanEmbedding
+from attar.objectives.rounds import OnReal, Rounds
 from attar.objectives.sources import Fresh
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
@@ -29,6 +30,10 @@ class DMSettings(MethodSettings):
         final: Fraction of the step size that is left at the end; see
             :class:`attar.optim.OptimSpec`.
         augment: Whether real and synthetic data are augmented by the same draws.
+        stays: Times that a model is used, for `reuse` steps each, before a fresh one takes its
+            place; 1 is the published method of random models.
+        samples: Real samples that the model is trained on between two stays, as in the paper's
+            study of network distributions.
     """
 
     lr: float = Field(default=1.0, gt=0)
@@ -37,6 +42,20 @@ class DMSettings(MethodSettings):
     reuse: int = Field(default=10, ge=1)
     final: float = Field(default=1.0, ge=0, le=1)
     augment: bool = True
+    stays: int = Field(default=1, ge=1)
+    samples: int = Field(default=1024, ge=1)
+
+
+def _source(settings: DMSettings) -> Source:
+    if settings.stays == 1:
+        return Fresh(model=settings.model, reuse=settings.reuse)
+    return Rounds(
+        model=settings.model,
+        length=settings.stays,
+        reuse=settings.reuse,
+        trainer=OnReal(samples_each=settings.samples, batch=128),
+        optim=OptimSpec(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4),
+    )
 
 
 class DMMethod:
@@ -52,7 +71,7 @@ class DMMethod:
         """Return mean embedding × fresh models."""
         return Objective(
             loss=MeanEmbedding(per_class=settings.per_class),
-            source=Fresh(model=settings.model, reuse=settings.reuse),
+            source=_source(settings),
             siamese=settings.augment,
         )
 

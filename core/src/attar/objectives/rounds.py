@@ -135,14 +135,16 @@ class RoundsState:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Models that start fresh each round and are trained a little after each step of it.
+    """Models that start fresh each round and are trained a little as it goes on.
 
     Attributes:
         model: Architecture, or "" for the task's default.
-        length: Steps of a round; 1 takes a fresh model at each step and trains none.
-        trainer: What the model is trained on after each step but the last of a round.
+        length: Stays of a model before a fresh one takes its place; 1 trains none.
+        trainer: What the model is trained on between two stays.
         optim: Optimizer of the models.
         augment: Whether the task's augmentation is applied in training, one draw per sample.
+        reuse: Steps of a stay, in which the model does not change and real data are shown to
+            it once; 1 is the published schedule.
 
     References:
         Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 2021, algorithm 1:
@@ -154,6 +156,7 @@ class Rounds:
     trainer: Trainer
     optim: OptimSpec
     augment: bool = False
+    reuse: int = 1
 
     def prepare(self, ctx: Context) -> None:
         """Do nothing: models start fresh."""
@@ -164,14 +167,17 @@ class Rounds:
 
     def next(self, state: RoundsState, ctx: Context, syn: SyntheticSet) -> Subject:
         """Train the model on, or draw a fresh one where a round begins."""
-        number, place = divmod(ctx.clock.step, self.length)
+        stay, more = divmod(ctx.clock.step, self.reuse)
+        number, place = divmod(stay, self.length)
         trainee = self._known(state, ctx)
+        if trainee is not None and trainee.round == number and more:
+            return Subject(model=trainee.model, version=stay)
         if trainee is None or trainee.round != number or place == 0:
             trainee = self._fresh(ctx, number)
         else:
             train_on(trainee.model, trainee.optimizer, self.trainer, self.augment, ctx, syn)
         state.trainees[ctx.clock.subject] = trainee
-        return Subject(model=trainee.model, version=ctx.clock.step)
+        return Subject(model=trainee.model, version=stay)
 
     def _fresh(self, ctx: Context, number: int) -> _Trainee:
         model = ctx.task.build(self.model, ctx.gen("model", number)).to(ctx.device)
