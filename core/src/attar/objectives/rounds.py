@@ -193,4 +193,5 @@ class Rounds:
             known = self._fresh(ctx, saved["round"])
             known.model.load_state_dict(saved["weights"])
             known.optimizer.load_state_dict(saved["optimizer"])
+            state.trainees[ctx.clock.subject] = known
         return known
