@@ -21,6 +21,7 @@ HEAVY = [
 ]
 COMMANDS = [
     "cache",
+    "compare",
     "demo",
     "distill",
     "doctor",
@@ -31,6 +32,7 @@ COMMANDS = [
     "run",
     "schema",
     "show",
+    "train",
 ]
 
 WATCH = f"""

@@ -57,7 +57,10 @@ def test_a_single_small_image_passes(norm):
     assert torch.isfinite(model(samples(1, 1, 8, 8))).all()
 
 
-NAMES = sorted(name for name, known in ARCHITECTURES.items() if not isinstance(known, Family))
+# An infinitely wide network has no logits.
+NAMES = sorted(
+    name for name, known in ARCHITECTURES.items() if not isinstance(known, Family) and name != "ntk"
+)
 STACKS = [
     "alexnet,width=8",
     "alexnet,width=8,norm=instance",

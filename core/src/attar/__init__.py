@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from attar.api import distill, evaluate, task
     from attar.artifact import Artifact, load
     from attar.batch import Batch
+    from attar.comparison import Comparison, compare
     from attar.contracts import Augment, Domain, Loss, Objective, Source, Subject, SyntheticSet, Task
     from attar.errors import AttarError, DivergenceError, InternalError, PluginError, UsageError
     from attar.exports import export
@@ -30,6 +31,7 @@ _HOMES = {
     "AttarError": "errors",
     "Augment": "contracts",
     "Batch": "batch",
+    "Comparison": "comparison",
     "DivergenceError": "errors",
     "Domain": "contracts",
     "InternalError": "errors",
@@ -47,6 +49,7 @@ _HOMES = {
     "Task": "contracts",
     "Trained": "trained",
     "UsageError": "errors",
+    "compare": "comparison",
     "distill": "api",
     "evaluate": "api",
     "export": "exports",
@@ -64,6 +67,7 @@ __all__ = [
     "AttarError",
     "Augment",
     "Batch",
+    "Comparison",
     "DivergenceError",
     "Domain",
     "InternalError",
@@ -80,6 +84,7 @@ __all__ = [
     "Task",
     "Trained",
     "UsageError",
+    "compare",
     "distill",
     "evaluate",
     "export",

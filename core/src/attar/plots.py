@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from attar.errors import UsageError
 from attar.reports import Report, Score
 
-__all__ = ["accuracy_plot", "confusion_plot"]
+__all__ = ["ComparedLine", "accuracy_plot", "comparison_plot", "confusion_plot"]
 
 _MOST_NAMED = 40
 _TITLES = {"ipc": "samples per class", "cpu": "CPU seconds that making a set took"}
@@ -135,3 +136,80 @@ def _draw_lines(axes: Any, lines: Mapping[str, Sequence[tuple[float, Score]]], m
             linewidth=2 if name in methods else 1,
             linestyle="-" if name in methods else "--",
         )
+
+
+@dataclass(frozen=True)
+class ComparedLine:
+    """A method in a plot of many.
+
+    Attributes:
+        name: What it is called.
+        points: Where each of its sets stands, and the accuracy there; joined in this order.
+        notes: A word beside each point, or none.
+        made: Whether the samples are made; those of baselines are real.
+        style: Number of its color and marker, so that it looks alike in every plot.
+    """
+
+    name: str
+    points: tuple[tuple[float, Score], ...]
+    made: bool = True
+    notes: tuple[str, ...] = ()
+    style: int = 0
+
+
+def comparison_plot(lines: Sequence[ComparedLine], about: str, title: str, whole: Score | None) -> bytes:
+    """Draw the accuracy of many methods against bytes or cost, on a logarithmic axis.
+
+    Args:
+        lines: The methods and baselines.
+        about: What stands along the axis.
+        title: Title.
+        whole: Accuracy of the whole data, drawn as a level, if known.
+
+    Returns:
+        A PNG file.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    figure = _figure(8.0, 4.8)
+    axes = figure.add_subplot()
+    for line in lines:
+        _draw_compared(axes, line)
+    if whole is not None:
+        axes.axhline(whole.mean, color="black", linewidth=1, linestyle=":", label="whole data")
+    axes.set_xscale("log")
+    places = [where for line in lines for where, _ in line.points]
+    few = max(places) < 100 * min(places)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(about)
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title(title, fontsize=9, parse_math=False)
+    axes.grid(alpha=0.3)
+    for text in axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5)).get_texts():
+        text.set_parse_math(False)
+    return _png(figure)
+
+
+def _draw_compared(axes: Any, line: ComparedLine) -> None:
+    from matplotlib import colormaps
+
+    # Markers and dashes tell lines apart where colors come again, or are not seen.
+    markers, number = "osD^v<>PX*", line.style
+    axes.errorbar(
+        [where for where, _ in line.points],
+        [score.mean for _, score in line.points],
+        yerr=[score.std for _, score in line.points],
+        label=line.name,
+        color=colormaps["tab20"]((2 * number + number // 10) % 20),
+        marker=markers[number % len(markers)],
+        markersize=5,
+        capsize=3,
+        elinewidth=1,
+        linewidth=1.8 if line.made else 1,
+        linestyle="-" if line.made else "--",
+    )
+    for (where, score), note in zip(line.points, line.notes, strict=False):
+        place = (where, score.mean)
+        axes.annotate(note, place, xytext=(5, 4), textcoords="offset points", fontsize=7, parse_math=False)

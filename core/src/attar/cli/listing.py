@@ -95,6 +95,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.cli.export import ExportResult
     from attar.cli.use import TrainResult
     from attar.cli.work import DistillResult
+    from attar.comparison import Comparison
     from attar.doctor import Diagnosis
     from attar.hub import PushRecord
     from attar.recipe import Recipe
@@ -103,6 +104,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     return {
         "artifact": Manifest,
         "cache": CacheInfo,
+        "compare": Comparison,
         "demo": DemoResult,
         "distill": DistillResult,
         "doctor": Diagnosis,

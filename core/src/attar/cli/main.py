@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from attar.cli import comparing, sharing
 from attar.cli import options as o
-from attar.cli import sharing
 from attar.errors import UsageError
 
 __all__ = ["app"]
@@ -286,6 +286,7 @@ def train(
     )
 
 
+app.command()(comparing.compare)
 app.command()(sharing.export)
 app.command()(sharing.push)
 

@@ -39,6 +39,8 @@ class ImageOptions(SplitOptions):
         augment: ``siamese``, the field's mix of color, crop, cutout, flip, scale and rotation;
             ``affine``, shift, scale and rotation together; ``none``; ``auto`` takes ``affine``
             for digits and ``siamese`` for everything else.
+        strength: How far ``affine`` goes; sets of many samples want less, since networks learn
+            them faster.
         mirror: Whether ``siamese`` may exchange left and right; by default for all but
             characters.
         image_column: Column of a table that holds the images; "" chooses.
@@ -48,6 +50,7 @@ class ImageOptions(SplitOptions):
     size: int = Field(default=0, ge=0, le=256)
     channels: Channels = 0
     augment: Literal["auto", "siamese", "affine", "none"] = "auto"
+    strength: float = Field(default=1.0, gt=0, le=2)
     mirror: bool | None = None
     image_column: str = ""
     label_column: str = ""
@@ -163,7 +166,7 @@ def _augment(name: str, options: ImageOptions) -> TensorAugment | None:
     if kind == "none":
         return None
     if kind == "affine":
-        return affine()
+        return affine(options.strength)
     return siamese(mirror=not oriented if options.mirror is None else options.mirror)
 
 

@@ -1,0 +1,147 @@
+"""The folder of a comparison: plan, runs, choices, and in the end the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from attar.comparison.results import Comparison, PlanRecord
+from attar.comparison.sheets import equal_count, equal_size, latex, markdown, notes, rows_csv
+from attar.errors import UsageError
+from attar.files import disk_errors, read_json, swap, to_json, write_file
+from attar.plots import ComparedLine, comparison_plot
+from attar.reports import Score
+
+__all__ = ["begin", "place", "take_place", "write_results"]
+
+PLAN = "plan.json"
+"""File by which a folder is known to be a comparison's."""
+
+
+def _occupied(out: Path) -> bool:
+    with disk_errors(out):
+        if out.is_file():
+            raise UsageError(f"{str(out)!r} is a file; choose another --out")
+        return out.is_dir() and any(out.iterdir())
+
+
+def _check_ours(out: Path) -> None:
+    if _occupied(out) and not (out / PLAN).is_file():
+        raise UsageError(
+            f"the folder {str(out)!r} holds something else than a comparison; choose another --out"
+        )
+
+
+def place(out: Path, force: bool) -> Path:
+    """Return where to work: `out`, or beside it where it is to be replaced at the end.
+
+    Raises:
+        UsageError: If it holds anything else than a comparison.
+    """
+    _check_ours(out)
+    return out.with_name(f".{out.name}.forced") if force and _occupied(out) else out
+
+
+def take_place(aside: Path, out: Path) -> None:
+    """Let a comparison that replaces another take its place, once it is complete."""
+    if aside != out:
+        with disk_errors(out):
+            swap(aside, out)
+
+
+def begin(out: Path, plan: PlanRecord) -> None:
+    """Prepare the folder, or go on in one of the same data.
+
+    Raises:
+        UsageError: If it holds anything else.
+    """
+    _check_ours(out)
+    if (out / PLAN).is_file():
+        try:
+            before = PlanRecord.model_validate(read_json(out / PLAN))
+        except ValidationError as error:
+            raise UsageError(
+                f"{str(out / PLAN)!r} is damaged; replace the comparison with --force, or choose another "
+                f"--out"
+            ) from error
+        if (before.modality, before.fingerprint) != (plan.modality, plan.fingerprint):
+            raise UsageError(
+                f"the folder {str(out)!r} holds a comparison of other data ({before.data!r}, fingerprint "
+                f"{before.fingerprint}); choose another --out, or replace it with --force"
+            )
+    write_file(out / PLAN, to_json(plan.model_dump(mode="json")))
+
+
+def write_results(out: Path, result: Comparison) -> None:
+    """Write the result in every form: JSON, Markdown, LaTeX, CSV and two plots."""
+    sheets = [equal_count(result)]
+    if result.equal_bytes:
+        sheets.append(equal_size(result))
+    said = notes(result)
+    write_file(out / "table.md", markdown(sheets, said).encode())
+    write_file(out / "table.tex", latex(sheets, said).encode())
+    write_file(out / "table.csv", rows_csv(result).encode())
+    title = f"{result.data}, {result.architecture}, {result.protocol.name}"
+    whole = next((row.accuracy for row in result.rows if row.ipc is None), None)
+    for name, lines, about in (
+        ("accuracy-bytes.png", by_bytes(result), "bytes of a set, in the cheapest lossless form"),
+        (
+            "accuracy-cpu.png",
+            by_cpu(result),
+            "CPU seconds of making a set (numbers: samples per class)",
+        ),
+    ):
+        if lines:
+            write_file(out / name, comparison_plot(lines, about, title, whole))
+        else:
+            # One of an earlier call would not belong to this table.
+            (out / name).unlink(missing_ok=True)
+    # Last: where it stands, all stands.
+    write_file(out / "comparison.json", to_json(result.model_dump(mode="json")))
+
+
+def _name(method: str, labels: str) -> str:
+    return method if labels == "hard" else f"{method} (learned labels)"
+
+
+def _styles(result: Comparison) -> dict[str, int]:
+    # By name, so that a method looks alike in both plots and after another ranking.
+    return {name: number for number, name in enumerate(sorted({row.method for row in result.rows}))}
+
+
+def by_bytes(result: Comparison) -> list[ComparedLine]:
+    """Return each method's accuracy against its bytes; random samples also at the methods' bytes."""
+    points: dict[tuple[str, str, bool], dict[float, Score]] = {}
+    for row in result.rows:
+        if row.accuracy is not None and row.bytes and row.ipc is not None:
+            key = (row.method, row.labels, row.kind != "baseline")
+            points.setdefault(key, {})[row.bytes] = row.accuracy
+    for equal in result.equal_bytes:
+        points.setdefault(("random", "hard", False), {})[equal.random_bytes] = equal.random
+    styles = _styles(result)
+    return [
+        ComparedLine(
+            _name(method, labels), tuple(sorted(found.items())), made, style=styles.get(method, len(styles))
+        )
+        for (method, labels, made), found in points.items()
+    ]
+
+
+def by_cpu(result: Comparison) -> list[ComparedLine]:
+    """Return each method's accuracy against the CPU seconds of a set, from small sets to large ones."""
+    points: dict[tuple[str, str], list[tuple[float, Score, str]]] = {}
+    for row in result.rows:
+        if row.accuracy is not None and row.seconds is not None and row.seconds.cpu > 0:
+            found = points.setdefault((row.method, row.labels), [])
+            found.append((row.seconds.cpu, row.accuracy, str(row.ipc)))
+    styles = _styles(result)
+    return [
+        ComparedLine(
+            _name(method, labels),
+            tuple((where, score) for where, score, _ in found),
+            notes=tuple(ipc for _, _, ipc in found),
+            style=styles[method],
+        )
+        for (method, labels), found in points.items()
+    ]

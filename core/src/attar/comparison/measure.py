@@ -1,0 +1,118 @@
+"""Evaluating the sets of one size beside their baselines, all by one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from attar.baselines import baseline_jobs, equal_bytes_jobs
+from attar.comparison.choice import Choice
+from attar.comparison.extras import Extras
+from attar.comparison.networks import set_jobs, train
+from attar.comparison.plan import Plan
+from attar.comparison.results import EqualBytesRow, Row
+from attar.comparison.rows import Size, baseline_rows, equal_bytes_rows, method_row
+from attar.comparison.sets import Made
+from attar.comparison.work import retried
+from attar.contracts import Task
+from attar.evaluation_jobs import Evaluator, Job
+from attar.registry import Registry
+from attar.reports import Score
+
+__all__ = ["Measured", "measure"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found out about one size.
+
+    Attributes:
+        rows: At equal count.
+        equal_bytes: At equal bytes.
+        whole: Accuracy of the whole data, where it was evaluated with this size.
+        cpu: CPU seconds of the networks trained in this call.
+    """
+
+    rows: tuple[Row, ...]
+    equal_bytes: tuple[EqualBytesRow, ...]
+    whole: Score | None
+    cpu: float
+
+
+def measure(
+    plan: Plan,
+    task: Task,
+    ipc: int,
+    choices: Sequence[Choice],
+    made: Made,
+    evaluator: Evaluator,
+    registry: Registry,
+    whole: Score | None = None,
+) -> Measured:
+    """Train and test all networks of one size, and say what came of each method.
+
+    Args:
+        plan: What is compared.
+        task: The real data.
+        ipc: The size, in stored samples per class.
+        choices: Methods of this size, each with its chosen settings.
+        made: Their runs.
+        evaluator: With the baselines of this size.
+        registry: The plugins known.
+        whole: Accuracy of the whole data, where it is known from another size.
+    """
+    sets = {}
+    for choice in choices:
+        if choice.trial is None:
+            continue
+        seeds = [seed for seed in plan.settings.all_seeds if choice.trial.folder(seed) in made.folders]
+        loaded = made.load(choice.trial, seeds, registry)
+        if loaded:
+            sets[choice.contender.method] = dict(zip(seeds, loaded, strict=True))
+    wanted = zip(plan.per_class[ipc], task.counts.tolist(), strict=True)
+    size = Size(
+        task=task,
+        ipc=ipc,
+        seeds=plan.settings.all_seeds,
+        per_class=tuple(min(n, have) for n, have in wanted),
+        names=tuple(evaluator.settings.baselines),
+        selectors=tuple(registry.names("selectors")),
+        sets=sets,
+        made=made,
+    )
+    jobs, bought = _jobs(plan, size, evaluator)
+    networks = train(evaluator, jobs, f"training networks on {task.name}, {ipc} per class")
+    rows, scores = baseline_rows(size, networks)
+    whole = scores.get("whole", whole)
+    found = [method_row(size, choice, networks, whole, scores.get("random")) for choice in choices]
+    ranked = [row.model_copy(update={"ranking": size.hard_ranking(row, scores, whole)}) for row in rows]
+    return Measured(
+        (*ranked, *found), tuple(equal_bytes_rows(size, found, networks, bought)), whole, networks.cpu
+    )
+
+
+def _jobs(plan: Plan, size: Size, evaluator: Evaluator) -> tuple[list[Job], dict[int, tuple[int, int]]]:
+    """Return all networks, and for each budget of bytes the samples it buys and their bytes."""
+    arch, dtype = plan.arch, plan.settings.dtype
+    jobs: list[Job] = []
+    if size.names:
+        found = retried(lambda: baseline_jobs(evaluator, arch, size.per_class, dtype))
+        jobs += [replace(job, row=("baseline", *job.row)) for job in found]
+    for method, sets in size.sets.items():
+        for seed, artifact in sets.items():
+            jobs += set_jobs(evaluator, ("set", method, str(seed)), artifact, arch)
+    bought: dict[int, tuple[int, int]] = {}
+    for budget in size.budgets() if plan.settings.equal_bytes else ():
+        samples, bytes_, found = _equal(evaluator, budget, arch, dtype)
+        bought[budget] = (samples, bytes_)
+        jobs += [replace(job, row=("equal-bytes", str(budget))) for job in found]
+    if plan.settings.ranking:
+        extras = Extras(evaluator, arch, size.per_class, dtype, plan.settings.out / "ranking")
+        jobs += extras.jobs(
+            {(method, seed): each for method, sets in size.sets.items() for seed, each in sets.items()}
+        )
+    return jobs, bought
+
+
+def _equal(evaluator: Evaluator, budget: int, arch: str, dtype: str) -> tuple[int, int, list[Job]]:
+    return retried(lambda: equal_bytes_jobs(evaluator, budget, arch, dtype))
