@@ -305,7 +305,7 @@ def test_the_test_split_takes_no_part_in_sets_and_choices(blobs, tmp_path, board
         files = {
             str(path.relative_to(runs)): path.read_bytes()
             for path in sorted(runs.rglob("*"))
-            if path.name in ("data.safetensors", "preview.png", "recipe.toml", "README.md")
+            if path.name in ("data.safetensors", "preview.png", "recipe.toml")
         }
         choices = [{**trial.model_dump(), "cpu": 0} for trial in result.tuning]
         spaces = [(each.method, each.space, each.validation) for each in result.rows]

@@ -187,8 +187,16 @@ def test_windows_says_its_peak_memory_by_another_name(monkeypatch):
     assert cost.peak_memory() == 12345
 
 
+def test_linux_tells_the_peak_of_this_process_and_not_of_the_one_that_started_it(monkeypatch, tmp_path):
+    (tmp_path / "status").write_text("Name:\tpython\nVmPeak:\t99 kB\nVmHWM:\t  12 kB\n")
+    monkeypatch.setattr(cost, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(cost, "sys", SimpleNamespace(platform="linux"))
+    assert cost.peak_memory() == 12 * 1024
+
+
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
-def test_linux_counts_memory_in_kibibytes_and_macos_in_bytes(monkeypatch, platform, unit):
+def test_linux_counts_memory_in_kibibytes_and_macos_in_bytes(monkeypatch, tmp_path, platform, unit):
+    monkeypatch.setattr(cost, "_STATUS", tmp_path / "missing")
     usage = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda who: SimpleNamespace(ru_maxrss=7))
     monkeypatch.setitem(sys.modules, "resource", usage)
     monkeypatch.setattr(cost, "sys", SimpleNamespace(platform=platform))

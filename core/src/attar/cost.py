@@ -10,6 +10,9 @@ from attar.settings import Record
 
 __all__ = ["Cost", "Meter", "peak_memory"]
 
+_STATUS = Path("/proc/self/status")
+"""Where Linux tells about this process."""
+
 
 class Cost(Record):
     """A cost.
@@ -39,10 +42,9 @@ def peak_memory() -> int:
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
-    status = Path("/proc/self/status")
-    if status.is_file():
+    if _STATUS.is_file():
         # What getrusage tells began with the peak of the process that started this one.
-        high = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), "")
+        high = next((line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")), "")
         if high:
             return int(high.split()[1]) * 1024
     import resource
