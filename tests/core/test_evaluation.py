@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,15 @@ def test_processes_give_the_figures_of_one(blobs, settings, monkeypatch, tmp_pat
     monkeypatch.setattr(attar.evaluation_jobs, "in_processes", serial)
     here = evaluate_sets(task, [artifact], settings(protocol=two, cache=tmp_path / "two"))
     assert spawned.accuracy == here.accuracy
+
+
+def test_work_in_this_process_is_counted_once(blobs, settings):
+    task = blobs()
+    artifact = distilled(task)
+    long = protocol("cpu-1", {"epochs": 200, "networks": 1, "plateau": None})
+    before = time.process_time()
+    report = evaluate_sets(task, [artifact], settings(protocol=long, workers=1))
+    assert report.evaluation_seconds.cpu <= time.process_time() - before + 0.01
 
 
 def test_an_unknown_baseline_lists_the_choices(blobs, settings):

@@ -17,7 +17,7 @@ from attar.batch import Batch
 from attar.cache import Store, cache_root
 from attar.contracts import LabelKind, Task
 from attar.cost import Meter
-from attar.jobs import default_workers, in_processes
+from attar.jobs import default_workers, in_others, in_processes
 from attar.progress import progress, silent
 from attar.protocols import CPU_1, Protocol
 from attar.registry import Registry
@@ -175,7 +175,15 @@ def _train_and_test(job: Job) -> dict[str, Any]:
 
 
 class Evaluator:
-    """Collects jobs, looks up those whose results are known, runs the rest."""
+    """Collects jobs, looks up those whose results are known, runs the rest.
+
+    Attributes:
+        task: The real data.
+        settings: How networks are evaluated.
+        root: The cache.
+        store: Results in it.
+        cpu: CPU seconds of networks that were trained in other processes.
+    """
 
     def __init__(self, task: Task, settings: EvaluationSettings, registry: Registry) -> None:
         self.task, self.settings, self.registry = task, settings, registry
@@ -251,10 +259,12 @@ class Evaluator:
         with shown(len(waiting), f"training networks on {self.task.name}") as advance:
             todo = [jobs[index] for index in waiting]
             finished = in_processes(train_and_test, todo, self.settings.workers) if todo else iter(())
+            elsewhere = in_others(len(todo), self.settings.workers)
             for done, (place, result) in enumerate(finished, start=1):
                 index = waiting[place]
                 results[index] = result
-                self.cpu += result["cpu"]
+                if elsewhere:
+                    self.cpu += result["cpu"]
                 advance(done, " ".join(jobs[index].row))
         rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
         for index, job in enumerate(jobs):

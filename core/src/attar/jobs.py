@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from attar.errors import UsageError
 
-__all__ = ["default_workers", "in_processes"]
+__all__ = ["default_workers", "in_others", "in_processes"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,6 +58,11 @@ def _here(function: Callable[[Any], R], items: Sequence[Any]) -> Iterator[tuple[
         torch.set_num_threads(before)
 
 
+def in_others(count: int, workers: int) -> bool:
+    """Return whether that many items are worked on in other processes than this one."""
+    return workers > 1 and count > 1
+
+
 def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: int) -> Iterator[tuple[int, R]]:
     """Yield the place and the result of each item, as they are finished.
 
@@ -70,7 +75,7 @@ def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: in
         UsageError: If a worker process was killed, as happens when memory runs out, or an item
             cannot be sent to one.
     """
-    if workers == 1 or len(items) <= 1:
+    if not in_others(len(items), workers):
         yield from _here(function, items)
         return
     from joblib import Parallel, delayed, parallel_config
