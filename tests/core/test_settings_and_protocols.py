@@ -64,7 +64,7 @@ def test_settings_are_frozen():
 
 
 def test_unknown_without_choices():
-    assert unknown("thing", "x", []) == "unknown thing 'x': choose from none are installed"
+    assert unknown("thing", "x", []) == "unknown thing 'x': there are none; leave it out"
 
 
 @pytest.mark.parametrize(

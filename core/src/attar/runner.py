@@ -162,6 +162,7 @@ class _Engine:
                 f"no optimizer is given for {', '.join(sorted(missing))}; add one to the settings"
             )
         self.optim = optim
+        self.used = {role: optim[role] for role in roles}
         self.optimizers = {role: optim[role].build(roles[role]) for role in sorted(roles)}
         self.context = Context(task=task, seed=seed, clock=Clock(0, steps), device=options.device)
         objective.source.prepare(self.context)
@@ -327,14 +328,14 @@ def run(
         loss = engine.step(Clock(step, steps), subjects)
         done = step + 1
         if not math.isfinite(loss):
-            raise DivergenceError(_diverged(done, saved, optim))
+            raise DivergenceError(_diverged(done, saved, engine.used))
         for callback in options.callbacks:
             callback(StepRecord(step=done, steps=steps, loss=loss, cost=meter.read(), syn=engine.syn))
         stopping = done < steps and options.stop()
         if done % options.save_every == 0 or done == steps or stopping:
             state = engine.state_dict()
             if not finite([state["syn"], state["learned"]]):
-                raise DivergenceError(_diverged(done, saved, optim))
+                raise DivergenceError(_diverged(done, saved, engine.used))
             if options.save is not None:
                 options.save(done, state, meter.read())
                 saved = done

@@ -31,8 +31,8 @@ def unknown(thing: str, name: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
-    listed = ", ".join(known) if known else "none are installed"
-    return f"unknown {thing} {name!r}: {meant}choose from {listed}"
+    rest = f"{meant}choose from {', '.join(known)}" if known else "there are none; leave it out"
+    return f"unknown {thing} {name!r}: {rest}"
 
 
 def parse(model: type[S], values: Mapping[str, Any], where: str) -> S:

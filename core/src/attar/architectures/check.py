@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -12,10 +12,12 @@ from torch import Generator, Tensor, nn
 from attar.architectures.adapt import capability
 from attar.architectures.own import is_code, told
 from attar.contracts import Task
-from attar.errors import UsageError
+from attar.errors import AttarError, UsageError
 from attar.rng import derive, scoped
 
 __all__ = ["Builder", "check_model", "check_network"]
+
+_MOST_NAMED = 5
 
 
 class Builder(Protocol):
@@ -24,6 +26,10 @@ class Builder(Protocol):
     @property
     def architecture(self) -> str:
         """The architecture used where none is named."""
+
+    @property
+    def architectures(self) -> Mapping[str, Any]:
+        """Those registered, by name."""
 
     def build(self, arch: str, gen: Generator) -> nn.Module:
         """Return a fresh model."""
@@ -64,8 +70,7 @@ def check_network(
     """
     named = text or builder.architecture
     model = builder.build(text, derive(seed, "check"))
-    for need in sorted(needs):
-        capability(model, need)
+    _check_capable(builder, model, needs)
     code = is_code(named.partition(",")[0])
     if code:
         _check_fresh(model, builder.build(text, derive(seed, "check")), named)
@@ -89,6 +94,27 @@ def check_network(
                     f"the model {named!r} embeds 2 samples as {_described(embeddings)}, where shape (2, d) "
                     f"is wanted; change what its method 'embed' returns"
                 )
+
+
+def _check_capable(builder: Builder, model: nn.Module, needs: Collection[str]) -> None:
+    """Refuse a model that lacks a method, and name registered ones that have all."""
+    try:
+        for need in sorted(needs):
+            capability(model, need)
+    except UsageError as error:
+        able = [name for name in sorted(builder.architectures) if _capable(builder, name, needs)]
+        if not able:
+            raise
+        raise UsageError(f"{error}, such as {', '.join(able[:_MOST_NAMED])}") from error
+
+
+def _capable(builder: Builder, name: str, needs: Collection[str]) -> bool:
+    try:
+        model = builder.build(name, derive(0, "check"))
+    # Some do not fit the data, or take arguments.
+    except AttarError:
+        return False
+    return all(callable(getattr(model, need, None)) for need in needs)
 
 
 def _check_fresh(one: nn.Module, other: nn.Module, named: str) -> None:
