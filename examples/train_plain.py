@@ -14,7 +14,7 @@ blocks = [(torch.nn.Conv2d(n, 128, 3, 1, 1), torch.nn.GroupNorm(128, 128)) for n
 layers = [layer for block in blocks for layer in (*block, torch.nn.ReLU(), torch.nn.AvgPool2d(2))]
 model = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.LazyLinear(len(how["classes"])))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-for epoch, rows in ((e, rows) for e in range(epochs) for rows in torch.randperm(len(x)).split(256)):
+for epoch, rows in ((e, rows) for e in range(epochs) for rows in torch.randperm(len(x)).split(64)):
     optimizer.param_groups[0]["lr"] = 0.01 if epoch < epochs // 2 else 0.001
     loss = torch.nn.functional.cross_entropy(model(x[rows]), train["label"][rows])
     optimizer.zero_grad()
