@@ -60,3 +60,13 @@ def test_very_many_classes_still_have_a_picture():
 def test_preprocessing_from_outside_is_checked(preprocessing):
     with pytest.raises(UsageError, match="preprocessing"):
         draw((4,), preprocessing=preprocessing)
+
+
+def test_one_sample_per_class_lies_side_by_side():
+    names = [f"class {i}" for i in range(12)]
+    alone, several = (
+        size(grid_picture([np.zeros((8, 8))] * len(labels), labels, names))
+        for labels in (list(range(12)), [*range(12), 0])
+    )
+    assert alone[0] > 3 * alone[1]
+    assert several[1] > 3 * several[0]
