@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 
 import attar
+import attar.runs
 import pytest
 from attar.api import distill, task
 from attar.artifact import load
 from attar.errors import UsageError
-from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve
+from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve, stored_recipe
 from attar.registry import Registry
 from attar.runner import Stopped
 from attar.runs import RunSettings, distill_recipe, start
@@ -75,6 +77,20 @@ def test_resuming_with_another_recipe_is_refused(blobs, tmp_path, finished):
 def test_resuming_a_finished_run_returns_it(blobs, tmp_path):
     made = distill(blobs(), **SETTINGS, out=tmp_path / "run")
     assert distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True).manifest == made.manifest
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "other"), [("a", "b", True), ("a", "a", False), (None, "b", False), ("a", None, False)]
+)
+def test_a_run_is_not_resumed_with_other_code_unasked(blobs, tmp_path, monkeypatch, then, now, other):
+    monkeypatch.setattr(attar.runs, "code_of", lambda *about: then)
+    stop_after(1, blobs(), tmp_path / "run")
+    monkeypatch.setattr(attar.runs, "code_of", lambda *about: now)
+    with pytest.raises(UsageError, match="the code of the model") if other else nullcontext():
+        distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True)
+    begun = stored_recipe(tmp_path / "run" / "recipe.toml")
+    settings = RunSettings(out=tmp_path / "run", resume=True, allow_inexact=True)
+    distill_recipe(blobs(), resolve(begun, Registry()), settings, Registry())
 
 
 def test_there_must_be_a_run_to_resume(blobs, tmp_path):

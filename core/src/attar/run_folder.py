@@ -67,16 +67,25 @@ class RunSettings:
 
 
 class RunFolder:
-    """The run's folder: the place itself, or one beside it that replaces it at the end."""
+    """The run's folder: the place itself, or one beside it that replaces it at the end.
 
-    def __init__(self, recipe: Recipe, settings: RunSettings, environment: Environment) -> None:
+    Args:
+        recipe: The resolved recipe.
+        settings: How it is carried out.
+        environment: Versions and machine.
+        code: Hash of a model's own code, "" where it has none, None where it cannot be read.
+    """
+
+    def __init__(
+        self, recipe: Recipe, settings: RunSettings, environment: Environment, code: str | None = ""
+    ) -> None:
         if settings.out is None:
             raise InternalError("a run without a folder was asked for its files")
         # "." and ".." have no name that something could stand beside.
         named = settings.out.name not in ("", "..")
         self.target = settings.out if named else settings.out.resolve()
         self.beside = self.target.with_name(f".{self.target.name}.forced")
-        self.recipe, self.environment = recipe, environment
+        self.recipe, self.environment, self.code = recipe, environment, code
         if not settings.resume:
             settings.check()
         replacing = settings.force and self.target.is_dir() and any(self.target.iterdir())
@@ -144,8 +153,17 @@ class RunFolder:
                 f"the run was made with {odd[0]} {then.get(odd[0])!r}, now it is {now[odd[0]]!r}, so the "
                 f"result would differ in its last bits; restore that, or allow it with --allow-inexact"
             )
+        if not settings.allow_inexact:
+            self._check_code(found.meta.get("code"))
         self._cut_log(found.step)
         return found
+
+    def _check_code(self, begun: str | None) -> None:
+        if None not in (self.code, begun) and self.code != begun:
+            raise UsageError(
+                f"the code of the model {self.recipe.objective.get('model')!r} has changed since the run in "
+                f"{str(self.target)!r} was begun; restore it, or allow the change with --allow-inexact"
+            )
 
     def _cut_log(self, step: int) -> None:
         """Drop what was logged after the checkpoint, and a line that was cut short."""
@@ -166,6 +184,7 @@ class RunFolder:
             "recipe": self.recipe.digest(),
             "environment": self.environment.model_dump(),
             "cost": cost.model_dump(),
+            "code": self.code,
         }
         self.checkpoints.save(Checkpoint(step=step, state=state, meta=meta))
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from attar.architectures import check_model
+from attar.architectures import check_model, code_of
 from attar.artifact import Artifact, Environment, MethodRecord, load, make_artifact
 from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.cost import Cost, Meter
@@ -149,7 +149,8 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
         settings.check()
     check_recipe(task, resolved)
     environment = Environment.current(str(settings.device), recipe.run.precision)
-    folder = RunFolder(recipe, settings, environment) if settings.out is not None else None
+    code = code_of(str(recipe.objective.get("model", "")) or task.architecture, task.architectures)
+    folder = RunFolder(recipe, settings, environment, code) if settings.out is not None else None
     if folder is not None and settings.resume and folder.finished():
         logger.info("the run is complete already")
         complete = load(folder.path, registry=registry)

@@ -48,7 +48,8 @@ Force: TypeAlias = Annotated[
 ]
 Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Inexact: TypeAlias = Annotated[
-    bool, typer.Option("--allow-inexact", help="Resume under other versions, device or threads.")
+    bool,
+    typer.Option("--allow-inexact", help="Resume under other versions, device, threads or code."),
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
