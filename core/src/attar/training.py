@@ -107,13 +107,14 @@ class Fitted:
 def training_loss(logits: Tensor, batch: Batch, kind: LabelKind) -> Tensor:
     """Return the loss that a network is trained with on a set.
 
-    Cross-entropy with the labels, or with probabilities; squared error, summed over classes,
-    with real-valued targets.
+    Cross-entropy with the labels, or with probabilities; squared error with real-valued targets.
+    It is a mean over classes too, which gives it the curvature that cross-entropy has where all
+    classes are equally likely, so that one step size serves both.
     """
     if batch.targets is None:
         return functional.cross_entropy(logits, batch.labels)
     if kind == "regression":
-        return ((logits - batch.targets) ** 2).sum(1).mean()
+        return functional.mse_loss(logits, batch.targets)
     return functional.cross_entropy(logits, batch.targets)
 
 
