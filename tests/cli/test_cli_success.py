@@ -77,7 +77,7 @@ def test_show_draws_and_speaks_json(cli, finished, tmp_path):
 def test_plugins_speak_to_people(cli):
     result = cli("plugins")
     assert (result.code, result.err) == (0, "")
-    for word in ("tensor", "dm", "plain", "herding", "attar-core"):
+    for word in ("tensor", "dm", "plain", "herding", "attar-image"):
         assert word in result.out
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
@@ -12,7 +13,12 @@ from attar.errors import PluginError, UsageError
 from attar.registry import GROUPS, Registry
 from attar.settings import Record, unknown
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 __all__ = ["PluginList", "PluginState", "inventory", "list_plugins", "print_schema"]
+
+_NAME = 18
 
 
 class PluginState(Record):
@@ -69,23 +75,29 @@ def list_plugins(*, load: bool, as_json: bool) -> None:
     if as_json:
         tables.print_json(found)
         return
+    screen = tables.console()
+    for group in GROUPS:
+        if getattr(found, group):
+            screen.print(_group_table(group, getattr(found, group)))
+
+
+def _group_table(group: str, states: Sequence[PluginState]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None)
-    for title in ("kind", "name", "from", "status", ""):
-        table.add_column(title, overflow="fold")
-    for group in GROUPS:
-        for state in getattr(found, group):
-            cells = (
-                group,
-                state.name,
-                f"{state.distribution} {state.version}",
-                state.status,
-                state.error or state.summary,
-            )
-            table.add_row(*(Text(cell) for cell in cells))
-    tables.console().print(table)
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column(group, no_wrap=True, min_width=_NAME)
+    table.add_column("", ratio=1)
+    for state in states:
+        said = state.error or state.summary
+        notes = [] if state.status == "ok" else [state.status]
+        # What comes with the core needs no source; what others add does.
+        if state.distribution != "attar-core":
+            notes.append(f"{state.distribution} {state.version}")
+        if notes:
+            said = f"{said} ({', '.join(notes)})" if said else ", ".join(notes)
+        table.add_row(Text(state.name), Text(said))
+    return table
 
 
 def _schemas() -> dict[str, type[BaseModel]]:
