@@ -90,7 +90,7 @@ def _group_table(group: str, states: Sequence[PluginState]) -> Table:
     table.add_column("", ratio=1)
     for state in states:
         said = state.error or state.summary
-        notes = [] if state.status == "ok" else [state.status]
+        notes: list[str] = [] if state.status == "ok" else [state.status]
         # What comes with the core needs no source; what others add does.
         if state.distribution != "attar-core":
             notes.append(f"{state.distribution} {state.version}")

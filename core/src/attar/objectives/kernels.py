@@ -57,8 +57,11 @@ class FRePoSettings(RidgeSettings):
         lr_model: Step size of the models.
         batch: Synthetic samples per step of a model.
         margin: Weight of the term that keeps targets apart.
+        augment: Whether real and synthetic data are augmented by the same draws, and the set in
+            training.
     """
 
+    augment: bool = True
     pool: int = Field(default=10, ge=1)
     oldest: int = Field(default=100, ge=1)
     lr_model: float = Field(default=3e-4, gt=0)
