@@ -260,3 +260,9 @@ def test_view_reads_through():
     view = ItemsView(table(6), torch.tensor([4, 2]))
     assert view.labels.tolist() == [1, 2]
     assert view.read(torch.tensor([1])).equal(table(6).read(torch.tensor([2])))
+
+
+def test_tensors_are_not_joined(blobs):
+    task = blobs()
+    with pytest.raises(UsageError, match=r"objective\.structure=pairwise joins samples, and those of"):
+        task.synthesize(task.gather(torch.tensor([0])), SetSpec(structure="pairwise"), derive(0))

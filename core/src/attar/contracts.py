@@ -159,12 +159,18 @@ class SetSpec:
         settings: The parameterization's settings.
         label_kind: What the targets are.
         dtype: Type that values are stored in: ``float32``, ``float16`` or ``bfloat16``.
+        structure: How samples are joined, where the data are such that they can be: a name and
+            settings, as of an architecture; "" takes what the task has as default.
+        learned: Whether anything of the set is learned. Where not, it is the samples it starts
+            at with all that joins them, as a selector chose them.
     """
 
     parameterization: str = "plain"
     settings: Mapping[str, Any] = field(default_factory=dict)
     label_kind: LabelKind = "hard"
     dtype: StorageType = "float32"
+    structure: str = ""
+    learned: bool = True
 
 
 class Domain(Protocol):

@@ -188,6 +188,8 @@ class MethodSettings(Settings):
         model: Architecture that is matched on, or "" for the task's default.
         init: What the set starts at: ``real``, ``noise`` or the name of a selector.
         parameterization: How values are stored.
+        structure: How samples are joined, where data are such that they can be, as
+            ``pairwise,width=64``; "" takes the task's default.
         labels: Kind of labels, one of the method's ``label_kinds``; "" takes its first.
         lr_labels: Step size of labels that are learned.
     """
@@ -198,6 +200,7 @@ class MethodSettings(Settings):
     model: str = ""
     init: str = "real"
     parameterization: str = "plain"
+    structure: str = ""
     labels: Literal["", "hard", "probability", "regression"] = ""
     lr_labels: float = Field(default=0.01, gt=0)
 

@@ -81,6 +81,8 @@ def _spec(resolved: Resolved) -> SetSpec:
         if resolved.method is None or settings is None
         else label_kind(resolved.method, settings),
         dtype=resolved.recipe.run.dtype,
+        structure="" if settings is None else settings.structure,
+        learned=settings is not None,
     )
 
 

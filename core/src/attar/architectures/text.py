@@ -15,7 +15,7 @@ from attar.settings import unknown
 __all__ = ["literal", "parse", "typed"]
 
 
-def parse(text: str) -> tuple[str, dict[str, str]]:
+def parse(text: str, what: str = "architecture") -> tuple[str, dict[str, str]]:
     """Split ``"name,key=value,…"`` into the name and the settings, still strings.
 
     Raises:
@@ -27,8 +27,8 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
         key, equals, value = part.partition("=")
         if not equals or not key or key in settings:
             raise UsageError(
-                f"the architecture {text!r} is not understood at {part!r}; "
-                f"write it as 'convnet,width=64,depth=2'"
+                f"the {what} {text!r} is not understood at {part!r}; "
+                f"write it as 'name,key=value,key=value'"
             )
         settings[key.strip()] = value.strip()
     return name, settings

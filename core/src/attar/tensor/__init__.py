@@ -2,9 +2,9 @@
 
 from attar.tensor.augment import Gain, Noise, Operation, Shift, TensorAugment
 from attar.tensor.items import ArrayItems, Items, ItemsView
-from attar.tensor.modality import TensorModality
+from attar.tensor.modality import TensorModality, restore_set
 from attar.tensor.preprocess import Standardize
-from attar.tensor.synthetic import TensorSet
+from attar.tensor.synthetic import TensorSet, make_set
 from attar.tensor.task import Architecture, TensorTask
 
 __all__ = [
@@ -21,4 +21,6 @@ __all__ = [
     "TensorModality",
     "TensorSet",
     "TensorTask",
+    "make_set",
+    "restore_set",
 ]

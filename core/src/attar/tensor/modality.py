@@ -24,7 +24,7 @@ from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import TensorSet
 
-__all__ = ["SetDescription", "SplitOptions", "TensorModality", "class_rows", "holdout"]
+__all__ = ["SetDescription", "SplitOptions", "TensorModality", "class_rows", "holdout", "restore_set"]
 
 
 class SplitOptions(Settings):

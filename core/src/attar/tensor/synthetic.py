@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from attar.batch import Batch
-from attar.contracts import LabelKind, StorageType, SyntheticSet
+from attar.contracts import LabelKind, SetSpec, StorageType, SyntheticSet
 from attar.errors import UsageError
+from attar.labels import initial_targets
+from attar.registry import Registry
+from attar.settings import parse
 
-__all__ = ["TensorSet"]
+__all__ = ["TensorSet", "make_set"]
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -81,17 +84,16 @@ class TensorSet(SyntheticSet):
 
     def stored(self) -> dict[str, Tensor]:
         """Return values and targets in the storage type, and labels in the smallest that holds them."""
-        dtype = _DTYPES[self._dtype]
-
-        def plain(tensor: Tensor) -> Tensor:
-            tensor = tensor.detach().cpu()
-            return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
-
-        tensors = {f"values.{name}": plain(tensor) for name, tensor in self.values.stored().items()}
+        tensors = {f"values.{name}": self.plain(tensor) for name, tensor in self.values.stored().items()}
         tensors["labels"] = self.labels.cpu().to(_smallest(self.labels))
         if self.targets is not None:
-            tensors["targets"] = plain(self.targets)
+            tensors["targets"] = self.plain(self.targets)
         return tensors
+
+    def plain(self, tensor: Tensor) -> Tensor:
+        """Return a tensor as it is stored: without gradient, real values in the storage type."""
+        tensor = tensor.detach().cpu()
+        return (tensor.to(_DTYPES[self._dtype]) if tensor.is_floating_point() else tensor).contiguous()
 
     def description(self) -> dict[str, Any]:
         """Return parameterization, settings, kind of labels and storage type."""
@@ -101,3 +103,40 @@ class TensorSet(SyntheticSet):
             "label_kind": self.label_kind,
             "dtype": self._dtype,
         }
+
+
+def make_set(
+    init: Batch, spec: SetSpec, feature: tuple[int, ...], classes: int, gen: Generator, registry: Registry
+) -> TensorSet:
+    """Return a set of tensors that starts at `init`.
+
+    Args:
+        init: Samples; those that start one stored sample stand together and are of one class.
+        spec: Parameterization, kind of labels and storage type.
+        feature: Shape of one sample.
+        classes: Number of classes.
+        gen: Source of what is random.
+        registry: Where the parameterization is looked up.
+
+    Raises:
+        UsageError: If the parameterization is unknown or does not fit the data.
+    """
+    plugin = registry.get("parameterizations", spec.parameterization)
+    settings = parse(plugin.Settings, spec.settings, spec.parameterization)
+    each = plugin.packs(settings, feature)
+    labels = init.labels[::each]
+    targets = None
+    if spec.label_kind != "hard":
+        targets = initial_targets(labels, classes, spec.label_kind)
+        if init.targets is not None:
+            given = init.targets[::each]
+            targets = given.clamp(min=1e-6).log() if spec.label_kind == "probability" else given
+    return TensorSet(
+        plugin.initialize(init.inputs, settings, gen),
+        labels,
+        name=spec.parameterization,
+        settings=settings.model_dump(mode="json"),
+        label_kind=spec.label_kind,
+        targets=targets,
+        dtype=spec.dtype,
+    )

@@ -16,12 +16,10 @@ from attar.architectures import Architecture, Family, build
 from attar.batch import Batch
 from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
-from attar.labels import initial_targets
 from attar.registry import Registry
-from attar.settings import parse
 from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
-from attar.tensor.synthetic import TensorSet
+from attar.tensor.synthetic import make_set
 
 __all__ = ["Architecture", "TensorTask"]
 
@@ -185,25 +183,12 @@ class TensorTask:
         """Return a synthetic set that starts at `init`.
 
         Raises:
-            UsageError: If the parameterization is unknown or does not fit the data.
+            UsageError: If the parameterization is unknown or does not fit the data, or a structure is
+                asked for.
         """
-        plugin = self.registry.get("parameterizations", spec.parameterization)
-        settings = parse(plugin.Settings, spec.settings, spec.parameterization)
-        # What starts one stored sample stands together and is of one class.
-        each = plugin.packs(settings, self.feature)
-        labels = init.labels[::each]
-        targets = None
-        if spec.label_kind != "hard":
-            targets = initial_targets(labels, len(self.classes), spec.label_kind)
-            if init.targets is not None:
-                given = init.targets[::each]
-                targets = given.clamp(min=1e-6).log() if spec.label_kind == "probability" else given
-        return TensorSet(
-            plugin.initialize(init.inputs, settings, gen),
-            labels,
-            name=spec.parameterization,
-            settings=settings.model_dump(mode="json"),
-            label_kind=spec.label_kind,
-            targets=targets,
-            dtype=spec.dtype,
-        )
+        if spec.structure:
+            raise UsageError(
+                f"objective.structure={spec.structure} joins samples, and those of {self.name!r} stand "
+                f"alone; leave it out"
+            )
+        return make_set(init, spec, self.feature, len(self.classes), gen, self.registry)
