@@ -4,21 +4,38 @@ What is installed is listed by the registry, so that a new plugin adds its own r
 adds a line to the table of data, unless it names ``conformance_data`` itself.
 """
 
+from dataclasses import replace
+
 from attar.registry import Registry
-from attar.testing import Check, DataTable, checks_for_installed, parametrize_with_checks
+from attar.testing import Check, DataTable, ModalityData, checks_for_installed, parametrize_with_checks
 
 REGISTRY = Registry()
+
+
+def _nodes(batch):
+    graph = batch.inputs.graph
+    return [tuple(graph.features[row].tolist()) for row in batch.inputs.index]
+
+
+def _other_test(task):
+    return replace(task, test=replace(task.test, labels=task.test.labels.flip(0)))
+
 
 DATA: DataTable = {
     "tensor": ("digits", "iris"),
     "image": ("digits",),
+    "graph": (ModalityData(data="karate", without_test=_other_test, row_keys=_nodes),),
 }
 
 CLAIMS: dict[str, frozenset[str]] = {
     "dc": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dm": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dsa": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "doscond": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "doscond-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "frepo": frozenset({"order_free"}),
+    "gcond": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "gcond-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "idc": frozenset({"zero_at_real", "order_free", "by_class"}),
     "kip": frozenset({"order_free"}),
     "rfad": frozenset({"order_free"}),

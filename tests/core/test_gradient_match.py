@@ -192,3 +192,20 @@ def test_dead_rows_have_no_direction():
     syn = torch.zeros(2, 3, requires_grad=True)
     cosine_rows(torch.ones(2, 3), syn).backward()
     assert bool(torch.isfinite(syn.grad).all())
+
+
+def test_large_classes_count_for_more_where_asked():
+    model, feature = MLP((5,), CLASSES, width=4).double(), (5,)
+    real, syn = batch(feature, 9, 0), batch(feature, 6, 1)
+    task = toy_task(feature, CLASSES)
+    rows = torch.cat([(task.labels == label).nonzero()[:n, 0] for label, n in enumerate((4, 2, 1))])
+    uneven = Context(task.subset(rows), 0, Clock(0, 1))
+    subject, parts = Subject(model=model, version=0), []
+    for label in range(CLASSES):
+        plain = GradientMatch()
+        stats = plain.observe(subject, real, uneven)
+        parts.append(float(plain.compare(subject, stats, syn.of(label), uneven, {})))
+    weighted = GradientMatch(weighted=True)
+    stats = weighted.observe(subject, real, uneven)
+    total = float(weighted.compare(subject, stats, syn, uneven, {}))
+    assert total == pytest.approx(parts[0] + parts[1] / 2 + parts[2] / 4)

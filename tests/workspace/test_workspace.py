@@ -11,8 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MEMBERS = [ROOT / "core", ROOT / "modalities" / "image"]
-OTHERS = ("torchvision", "torchaudio", "transformers", "torch_geometric", "flwr", "avalanche", "attar_image")
+MODALITIES = [ROOT / "modalities" / "graph", ROOT / "modalities" / "image"]
+MEMBERS = [ROOT / "core", *MODALITIES]
+OTHERS = (
+    "torchvision",
+    "torchaudio",
+    "transformers",
+    "torch_geometric",
+    "flwr",
+    "avalanche",
+    "attar_graph",
+    "attar_image",
+)
 
 
 def project(folder):
@@ -45,7 +55,7 @@ def test_members_bear_one_version_and_ask_for_the_core_with_a_lower_bound():
     assert len(versions) == 1
     wanted = f"attar-core>={versions.pop()}"
     assert wanted in project(ROOT)["project"]["dependencies"]
-    assert wanted in project(ROOT / "modalities" / "image")["project"]["dependencies"]
+    assert all(wanted in project(folder)["project"]["dependencies"] for folder in MODALITIES)
 
 
 def test_the_core_depends_on_no_library_of_a_modality():

@@ -105,7 +105,8 @@ class Coresets:
 
     def _decoded(self, rows: Tensor) -> Batch:
         task = self._evaluator.task
-        syn = task.synthesize(task.gather(rows), SetSpec(dtype=self._dtype), derive(0, "plain"))
+        spec = SetSpec(dtype=self._dtype, learned=False)
+        syn = task.synthesize(task.gather(rows), spec, derive(0, "plain"))
         modality: Modality = self._evaluator.registry.get("modalities", task.modality)
         with torch.no_grad():
             return modality.restore(syn.description(), syn.stored()).decode()

@@ -27,8 +27,7 @@ def parse(text: str, what: str = "architecture") -> tuple[str, dict[str, str]]:
         key, equals, value = part.partition("=")
         if not equals or not key or key in settings:
             raise UsageError(
-                f"the {what} {text!r} is not understood at {part!r}; "
-                f"write it as 'name,key=value,key=value'"
+                f"the {what} {text!r} is not understood at {part!r}; write it as 'name,key=value,key=value'"
             )
         settings[key.strip()] = value.strip()
     return name, settings

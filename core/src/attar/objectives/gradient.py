@@ -65,18 +65,22 @@ class GradientMatch:
         vectors: Whether parameters with a single axis, biases and the scales of normalizations,
             take part.
         head: Whether the last matrix, the classifier, takes part where there are others.
+        weighted: Whether a class counts as many times as it has training samples, in parts of the
+            largest class's.
         chunk: Most real rows that go through an uncoupled model at a time.
 
     References:
         Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 2021, equations 5 and 6,
         which leaves vectors out; Kim et al., "Dataset Condensation via Efficient
-        Synthetic-Data Parameterization", ICML 2022, section 4.2, which leaves the classifier out.
+        Synthetic-Data Parameterization", ICML 2022, section 4.2, which leaves the classifier out;
+        Jin et al., "Graph Condensation for Graph Neural Networks", ICLR 2022, whose code weighs.
     """
 
     distance: Distance = cosine_rows
     per_class: int = 256
     vectors: bool = False
     head: bool = True
+    weighted: bool = False
     chunk: int = 512
 
     needs = frozenset[str]()
@@ -109,10 +113,12 @@ class GradientMatch:
         """Return the summed distance over the classes that the synthetic batch holds."""
         probe = _Probe(subject.model, self)
         total = torch.zeros((), dtype=next(iter(stats.values()))[0].dtype, device=syn.labels.device)
+        counts = ctx.task.counts
         for label in sorted(set(syn.labels.tolist())):
             grads = probe.gradients(syn, label, chunk=len(syn), graph=True)
+            weight = float(counts[label] / counts.max()) if self.weighted else 1.0
             for one, other in zip(stats[label], grads, strict=True):
-                total = total + self.distance(one, other)
+                total = total + weight * self.distance(one, other)
         return total
 
 

@@ -1,0 +1,156 @@
+"""Graph condensation by the core's losses and sources: GCond and its family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from attar.contracts import LabelKind, Objective
+from attar.objectives.dc import DISTANCES
+from attar.objectives.gradient import GradientMatch
+from attar.objectives.rounds import OnSet, Rounds
+from attar.objectives.sources import Fresh
+from attar.optim import OptimSpec
+from attar.plugins import MethodSettings
+from pydantic import Field
+
+__all__ = ["DOSCOND", "DOSCOND_X", "GCOND", "GCOND_X", "DosCondSettings", "GCondSettings"]
+
+
+class GraphSettings(MethodSettings):
+    """Settings that methods of graph condensation share.
+
+    Attributes:
+        lr: Step size of the features.
+        lr_structure: Step size of the structure.
+        final: Fraction of the step sizes that is left at the end.
+        per_class: Training nodes of each class per step, at most.
+        distance: Distance of two gradients: ``cosine`` over output rows, ``mse`` or ``l1``.
+        weighted: Whether a class counts as its share of the synthetic nodes does beside the
+            largest's.
+    """
+
+    model: str = "sgc,width=256,threshold=0"
+    init: str = "real"
+    lr: float = Field(default=1e-2, gt=0)
+    lr_structure: float = Field(default=1e-2, gt=0)
+    final: float = Field(default=1.0, ge=0, le=1)
+    per_class: int = Field(default=256, ge=1)
+    distance: Literal["cosine", "mse", "l1"] = "cosine"
+    weighted: bool = True
+
+
+class GCondSettings(GraphSettings):
+    """Settings of GCond.
+
+    A round starts with a fresh model and has `outer` steps; between them the model is trained on
+    the synthetic graph.
+
+    Attributes:
+        outer: Steps of a round.
+        inner: Passes over the synthetic graph between two steps.
+        lr_model: Step size of the model.
+    """
+
+    structure: str = "pairwise"
+    outer: int = Field(default=20, ge=1)
+    inner: int = Field(default=15, ge=1)
+    lr_model: float = Field(default=0.01, gt=0)
+
+
+class GCondXSettings(GCondSettings):
+    """Settings of GCond-X: those of GCond, without structure."""
+
+    structure: str = "none"
+
+
+class DosCondSettings(GraphSettings):
+    """Settings of DosCond: each model is used as it was drawn.
+
+    Attributes:
+        reuse: Steps per model.
+    """
+
+    structure: str = "pairwise"
+    model: str = "gcn,dropout=0,threshold=0"
+    reuse: int = Field(default=1, ge=1)
+    distance: Literal["cosine", "mse", "l1"] = "mse"
+
+
+class DosCondXSettings(DosCondSettings):
+    """Settings of DosCond-X: those of DosCond, without structure."""
+
+    structure: str = "none"
+
+
+@dataclass(frozen=True)
+class _Condensation:
+    """What registers a method of graph condensation."""
+
+    summary: str
+    reference: str
+    api = 1
+    label_kinds: tuple[LabelKind, ...] = ("hard",)
+    # The methods are tried on vectors too, which nothing joins.
+    conformance_settings: ClassVar[Mapping[str, object]] = {"structure": "", "model": "mlp", "lr": 0.02}
+
+    def optimizers(self, settings: GraphSettings) -> Mapping[str, OptimSpec]:
+        """Return Adam for features and structure."""
+        return {
+            "values": OptimSpec(name="adam", lr=settings.lr, final=settings.final),
+            "structure": OptimSpec(name="adam", lr=settings.lr_structure, final=settings.final),
+        }
+
+
+def _loss(settings: GraphSettings) -> GradientMatch:
+    return GradientMatch(
+        distance=DISTANCES[settings.distance], per_class=settings.per_class, weighted=settings.weighted
+    )
+
+
+@dataclass(frozen=True)
+class GCondMethod(_Condensation):
+    """Registers GCond, and with settings that have no structure, GCond-X."""
+
+    Settings: type[GCondSettings] = GCondSettings
+    conformance_settings: ClassVar[Mapping[str, object]] = {
+        **_Condensation.conformance_settings,
+        "outer": 4,
+        "inner": 2,
+    }
+
+    def build(self, settings: GCondSettings) -> Objective:
+        """Return gradient matching × models trained on the synthetic graph."""
+        source = Rounds(
+            model=settings.model,
+            length=settings.outer,
+            trainer=OnSet(epochs=settings.inner, batch=2**31),
+            optim=OptimSpec(name="adam", lr=settings.lr_model),
+        )
+        return Objective(loss=_loss(settings), source=source, siamese=False)
+
+
+@dataclass(frozen=True)
+class DosCondMethod(_Condensation):
+    """Registers DosCond, and with settings that have no structure, DosCond-X."""
+
+    Settings: type[DosCondSettings] = DosCondSettings
+
+    def build(self, settings: DosCondSettings) -> Objective:
+        """Return gradient matching × fresh models."""
+        return Objective(
+            loss=_loss(settings), source=Fresh(model=settings.model, reuse=settings.reuse), siamese=False
+        )
+
+
+_GCOND = "Jin et al., Graph Condensation for Graph Neural Networks, ICLR 2022"
+_DOSCOND = "Jin et al., Condensing Graphs via One-Step Gradient Matching, KDD 2022"
+GCOND = GCondMethod(
+    "graph condensation: gradients of models trained on a graph with a learned structure", _GCOND
+)
+GCOND_X = GCondMethod("graph condensation without structure", _GCOND, Settings=GCondXSettings)
+DOSCOND = DosCondMethod("one-step graph condensation: gradients of fresh models", _DOSCOND)
+DOSCOND_X = DosCondMethod(
+    "one-step graph condensation without structure", _DOSCOND, Settings=DosCondXSettings
+)
