@@ -204,8 +204,8 @@ def test_large_classes_count_for_more_where_asked():
     for label in range(CLASSES):
         plain = GradientMatch()
         stats = plain.observe(subject, real, uneven)
-        parts.append(float(plain.compare(subject, stats, syn.of(label), uneven, {})))
+        parts.append(plain.compare(subject, stats, syn.of(label), uneven, {}).item())
     weighted = GradientMatch(weighted=True)
     stats = weighted.observe(subject, real, uneven)
-    total = float(weighted.compare(subject, stats, syn, uneven, {}))
+    total = weighted.compare(subject, stats, syn, uneven, {}).item()
     assert total == pytest.approx(parts[0] + parts[1] / 2 + parts[2] / 4)
