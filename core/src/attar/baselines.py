@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -60,23 +62,23 @@ class Coresets:
         self._store = Store(evaluator.root / "selections")
 
     def key(self, name: str, space: str, draw: int) -> dict[str, Any]:
-        """Return what a coreset depends on beside the data."""
-        return {
-            "selector": name,
-            "space": space,
-            "per_class": list(self._per_class),
-            "draw": draw,
-            "dtype": self._dtype,
-            "features": self._arch if space != "input" else "",
-        }
+        """Return what networks depend on beside the data: the very rows that were chosen."""
+        rows = self._store.get(self._stored(name, space, draw))
+        digest = hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
+        return {"rows": digest, "dtype": self._dtype}
 
     def _stored(self, name: str, space: str, draw: int) -> dict[str, Any]:
+        """Return what a choice depends on."""
         return {
             "train": self._evaluator.task.fingerprint,
             "attar": version("attar-core"),
             "torch": torch.__version__,
+            "selector": name,
+            "space": space,
+            "per_class": list(self._per_class),
+            "draw": draw,
+            "features": self._arch if space != "input" else "",
             **(self._evaluator.code(self._arch) if space != "input" else {}),
-            **self.key(name, space, draw),
         }
 
     def prepare(self, names: Sequence[str], spaces: Sequence[str], draws: Sequence[int]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -174,6 +175,18 @@ def _train_and_test(job: Job) -> dict[str, Any]:
     }
 
 
+def alike(jobs: Sequence[Job], places: Iterable[int]) -> list[list[int]]:
+    """Return the places of jobs in groups that one network serves, since their keys are equal.
+
+    With one sample per class, several rules choose the very same.
+    """
+    groups: dict[str, list[int]] = {}
+    for place in places:
+        key = jobs[place].key
+        groups.setdefault(str(place) if key is None else json.dumps(key, sort_keys=True), []).append(place)
+    return list(groups.values())
+
+
 class Evaluator:
     """Collects jobs, looks up those whose results are known, runs the rest.
 
@@ -256,16 +269,16 @@ class Evaluator:
             else:
                 results[index] = known
         shown = progress if self.settings.show else silent
-        with shown(len(waiting), f"training networks on {self.task.name}") as advance:
-            todo = [jobs[index] for index in waiting]
+        groups = alike(jobs, waiting)
+        with shown(len(groups), f"training networks on {self.task.name}") as advance:
+            todo = [jobs[group[0]] for group in groups]
             finished = in_processes(train_and_test, todo, self.settings.workers) if todo else iter(())
             elsewhere = in_others(len(todo), self.settings.workers)
             for done, (place, result) in enumerate(finished, start=1):
-                index = waiting[place]
-                results[index] = result
+                results |= dict.fromkeys(groups[place], result)
                 if elsewhere:
                     self.cpu += result["cpu"]
-                advance(done, " ".join(jobs[index].row))
+                advance(done, " ".join(todo[place].row))
         rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
         for index, job in enumerate(jobs):
             rows[job.row].append(NetworkResult(**results[index]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from attar.artifact import Artifact
 from attar.comparison.work import persistently
-from attar.evaluation_jobs import Evaluator, Job, NetworkResult, train_and_test
+from attar.evaluation_jobs import Evaluator, Job, NetworkResult, alike, train_and_test
 from attar.progress import progress, silent
 
 __all__ = ["Networks", "set_jobs", "train"]
@@ -51,20 +51,20 @@ def train(evaluator: Evaluator, jobs: Sequence[Job], doing: str) -> Networks:
         if job.key is not None and (known := evaluator.store.get(job.key)) is not None
     }
     waiting = [index for index in range(len(jobs)) if index not in found]
+    groups = alike(jobs, waiting)
     problems: dict[tuple[str, ...], str] = {}
     shown = progress if evaluator.settings.show else silent
     cpu = 0.0
-    with shown(len(waiting), doing) as advance:
-        todo = [jobs[index] for index in waiting]
+    with shown(len(groups), doing) as advance:
+        todo = [jobs[group[0]] for group in groups]
         work = persistently(train_and_test, todo, evaluator.settings.workers)
         for done, (place, outcome) in enumerate(work, start=1):
-            row = todo[place].row
             if outcome.value is None:
-                problems[row] = outcome.problem
+                problems |= {jobs[index].row: outcome.problem for index in groups[place]}
             else:
-                found[waiting[place]] = outcome.value
+                found |= dict.fromkeys(groups[place], outcome.value)
                 cpu += outcome.value["cpu"]
-            advance(done, " ".join(row))
+            advance(done, " ".join(todo[place].row))
     rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
     for index, job in enumerate(jobs):
         if index in found:
