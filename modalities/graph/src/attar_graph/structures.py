@@ -10,10 +10,11 @@ import torch
 from attar.architectures import parse as parse_text
 from attar.errors import UsageError
 from attar.settings import Settings, parse, unknown
-from attar_graph.graph import Adjacency, Dense, Sparse
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+
+from attar_graph.graph import Adjacency, Dense, Sparse
 
 __all__ = [
     "STRUCTURES",

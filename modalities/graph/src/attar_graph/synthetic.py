@@ -12,9 +12,10 @@ from attar.errors import UsageError
 from attar.registry import Registry
 from attar.rng import scoped
 from attar.tensor import TensorSet, make_set, restore_set
+from torch import Generator, Tensor, nn
+
 from attar_graph.graph import Graph, Nodes
 from attar_graph.structures import Apart, Given, Structure, kept, make_structure
-from torch import Generator, Tensor, nn
 
 __all__ = ["GraphSet", "restore", "synthesize"]
 
