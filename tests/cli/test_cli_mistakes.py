@@ -33,7 +33,7 @@ SENTENCES = [
     ((*TENSOR, *ONE, "--steps", "0"), ["objective.steps", "greater than or equal to 1"]),
     ((*TENSOR, *ONE, "--model", "nope"), ["unknown architecture 'nope'", "convnet", "mlp"]),
     ((*TENSOR, *ONE, "--model", "mlp,nope=1"), ["'mlp'", "'nope'", "width"]),
-    ((*TENSOR, *ONE, "--model", "mlp,width"), ["'width'", "convnet,width=64"]),
+    ((*TENSOR, *ONE, "--model", "mlp,width"), ["'width'", "name,key=value"]),
     ((*TENSOR, *ONE, "--model", "mlp,width=wide"), ["mlp,width=wide"]),
     ((*TENSOR, *ONE, "--device", "nope"), ["device 'nope'", "choose cpu"]),
     ((*TENSOR, *ONE, "--device", "meta"), ["device 'meta'", "choose cpu"]),
