@@ -183,7 +183,7 @@ def test_damaged_files_of_planetoid_are_refused(tmp_path, part, content):
 def test_a_missing_file_of_planetoid_is_named(tmp_path):
     planetoid(tmp_path)
     (tmp_path / "ind.pubmed.ty").unlink()
-    with pytest.raises(UsageError, match=r"ind\.pubmed\.ty' is missing; download it"):
+    with pytest.raises(UsageError, match=r"ind\.pubmed\.ty' is missing; put the raw files"):
         read_planetoid(tmp_path, "pubmed")
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from attar.architectures import build
 from attar.rng import derive
-from attar_graph.graph import Dense, Graph, Nodes
+from attar_graph.adjacency import Dense
+from attar_graph.graph import Graph, Nodes
 from attar_graph.nets import ARCHITECTURES
 from attar_graph.raw import undirected
 from torch.nn import functional

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attar_graph.graph import Dense, Graph, Nodes, Sparse
+from attar_graph.adjacency import Dense, Sparse
+from attar_graph.graph import Graph, Nodes
 from attar_graph.raw import undirected
 from hypothesis import given, settings
 from hypothesis import strategies as st

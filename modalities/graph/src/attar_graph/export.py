@@ -15,7 +15,8 @@ from attar.files import disk_errors
 from attar.plugins import DataInfo, Export, ExportType
 from torch import Tensor
 
-from attar_graph.graph import Graph, Nodes, Sparse
+from attar_graph.adjacency import Sparse
+from attar_graph.graph import Graph, Nodes
 
 __all__ = ["EXPORTS", "Arrays"]
 

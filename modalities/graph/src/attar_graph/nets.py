@@ -1,7 +1,7 @@
 """Networks on graphs whose adjacency is weighted, dense as of synthetic graphs or sparse as of real ones.
 
 PyTorch Geometric's layers for sums and means over neighbors take no weights, or not dense ones,
-so these are written over :class:`attar_graph.graph.Adjacency`. Every network answers for the
+so these are written over :class:`attar_graph.adjacency.Adjacency`. Every network answers for the
 nodes that it is asked about, seeing the whole graph.
 """
 
@@ -119,10 +119,6 @@ class SGC(GraphNetwork):
     def forward(self, inputs: Nodes) -> Tensor:
         """Return the logits of the nodes meant."""
         return self.answer(inputs.graph, self.embed(inputs))
-
-
-def _widths(feature: Sequence[int], width: int, hidden: int) -> list[tuple[int, int]]:
-    return list(pairwise([feature[0], *[width] * hidden]))
 
 
 def _product(graph: Graph, values: Tensor, layer: nn.Linear) -> Tensor:

@@ -124,7 +124,7 @@ def _load(path: Path) -> Any:
         with open(path, "rb") as file:
             return _Careful(file, encoding="latin1", fix_imports=False).load()
     except FileNotFoundError:
-        raise UsageError(f"{str(path)!r} is missing; download it with --download") from None
+        raise UsageError(f"{str(path)!r} is missing; put the raw files of Planetoid there") from None
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     except Exception as error:
@@ -191,7 +191,7 @@ def _places(path: Path) -> np.ndarray[Any, Any]:
     try:
         return np.array([int(line) for line in path.read_text("ascii").split()], dtype=np.int64)
     except FileNotFoundError:
-        raise UsageError(f"{str(path)!r} is missing; download it with --download") from None
+        raise UsageError(f"{str(path)!r} is missing; put the raw files of Planetoid there") from None
     except (OSError, ValueError) as error:
         raise _broken(path) from error
 

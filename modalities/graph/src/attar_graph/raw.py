@@ -9,7 +9,7 @@ import torch
 from attar.errors import UsageError
 from torch import Tensor
 
-from attar_graph.graph import Sparse
+from attar_graph.adjacency import Sparse
 
 __all__ = ["RawGraph", "undirected"]
 

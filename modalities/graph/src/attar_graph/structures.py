@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attar_graph.graph import Adjacency, Dense, Sparse
+from attar_graph.adjacency import Adjacency, Dense, Sparse
 
 __all__ = [
     "STRUCTURES",
