@@ -1,10 +1,12 @@
 """Each law of a modality as a plugin, of its sets and of the test split has one that breaks it alone."""
 
 import hashlib
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from attar.protocols import CPU_1, PUBLISHED, Protocol
 from attar.tensor import TensorSet, TensorTask
 from attar.tensor.export import Npz
 from attar.tensor.modality import SplitOptions
@@ -233,6 +235,25 @@ def test_wrong_modality_breaks_its_law_alone(broken, law):
     found = broken(checks_for_modality(WRONG[law], "gauss", name="toy"))
     assert list(found) == [law], found
     assert "it raised" not in found[law]
+
+
+def with_protocols(**known: Protocol) -> Quick:
+    return Quick(partial(TensorTask, protocols=known))
+
+
+@pytest.mark.parametrize(
+    ("modality", "said"),
+    [
+        (with_protocols(), "its task has no protocol that networks are trained by"),
+        (with_protocols(quick=CPU_1), "its protocol 'quick' calls itself 'cpu-1'"),
+        (
+            with_protocols(published=PUBLISHED),
+            "its domain has the protocols cpu-1, published, its task published",
+        ),
+    ],
+)
+def test_protocols_are_those_of_the_domain(broken, modality, said):
+    assert said in broken(checks_for_modality(modality, "gauss", name="toy"))["domain_is_the_tasks"]
 
 
 @pytest.mark.parametrize(

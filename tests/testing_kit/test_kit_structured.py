@@ -111,6 +111,7 @@ class BoxDomain:
     def __init__(self, inner):
         self.inner = inner
         self.architecture, self.architectures = inner.architecture, inner.architectures
+        self.protocols = inner.protocols
 
     def preprocess(self, raw):
         return Boxed(self.inner.preprocess(raw))

@@ -221,7 +221,7 @@ def evaluate(
     sets: Artifact | Sequence[Artifact],
     task: Task,
     *,
-    protocol: str | protocols.Protocol = "cpu-1",
+    protocol: str | protocols.Protocol = "",
     registry: Registry | None = None,
     **settings: Any,
 ) -> Report:
@@ -230,7 +230,7 @@ def evaluate(
     Args:
         sets: What :func:`distill` or :func:`attar.load` returned.
         task: The real data, with the test split.
-        protocol: Name of a protocol, or a protocol.
+        protocol: Name of a protocol, or a protocol; by default what suits the data.
         registry: The plugins known; by default all that are installed.
         settings: Fields of :class:`attar.evaluation.EvaluationSettings`, such as
             ``baselines=("random",)``, ``architectures=("mlp",)``, ``workers=2``. Architectures
@@ -239,7 +239,7 @@ def evaluate(
     Raises:
         UsageError: If sets, data and settings do not fit together.
     """
-    chosen = protocols.protocol(protocol) if isinstance(protocol, str) else protocol
+    chosen = protocols.as_protocol(protocol, task.protocols)
     if "model" in settings:
         task, settings["model"] = adopt(task, settings["model"])
     others = []

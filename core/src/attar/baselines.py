@@ -126,7 +126,7 @@ def _random_jobs(coresets: Coresets, evaluator: Evaluator, row: tuple[str, ...],
 
 def baseline_jobs(evaluator: Evaluator, arch: str, per_class: Sequence[int], dtype: str) -> list[Job]:
     """Return the networks of all baselines, at equal count with the set."""
-    networks, names = evaluator.settings.protocol.networks, list(evaluator.settings.baselines)
+    networks, names = evaluator.protocol.networks, list(evaluator.settings.baselines)
     coresets = Coresets(evaluator, per_class, arch, dtype)
     jobs: list[Job] = []
     if "whole" in names:

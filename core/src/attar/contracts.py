@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attar.batch import Batch
+from attar.protocols import Protocol as TrainingProtocol
 from attar.rng import derive
 
 __all__ = [
@@ -192,6 +193,10 @@ class Domain(Protocol):
     def architectures(self) -> Mapping[str, Any]:
         """The factories known, by name."""
 
+    @property
+    def protocols(self) -> Mapping[str, TrainingProtocol]:
+        """How networks are trained on such data, by name, the default first; the same as the task's."""
+
     def preprocess(self, raw: Any) -> Any:
         """Return new inputs as models take them.
 
@@ -269,6 +274,10 @@ class Task(Protocol):
     @property
     def architectures(self) -> Mapping[str, Any]:
         """The factories known, by name."""
+
+    @property
+    def protocols(self) -> Mapping[str, TrainingProtocol]:
+        """How networks are trained on such data, by name; the first is the default."""
 
     def size(self, split: Split) -> int:
         """Return the number of samples of a split; 0 if the task has none."""

@@ -84,7 +84,7 @@ def evaluate_sets(
     first = sets[0].manifest
     arch = settings.model or first.method.model or task.architecture
     _check_models(task, arch, settings)
-    networks = settings.protocol.networks
+    networks = evaluator.protocol.networks
     per_class = torch.bincount(sets[0].syn.labels, minlength=len(task.classes)).tolist()
     per_class = [min(n, have) for n, have in zip(per_class, task.counts.tolist(), strict=True)]
     dtype = first.set.get("dtype", "float32")
@@ -113,7 +113,7 @@ def evaluate_sets(
         bytes=first.size.bytes,
         bytes_on_disk=first.size.bytes_on_disk,
         seconds=Seconds.of(cost),
-        protocol=settings.protocol,
+        protocol=evaluator.protocol,
         data=task.name,
         architecture=arch,
         samples=first.size.decoded,

@@ -20,7 +20,7 @@ from attar.contracts import LabelKind, Task
 from attar.cost import Meter
 from attar.jobs import default_workers, in_others, in_processes
 from attar.progress import progress, silent
-from attar.protocols import CPU_1, Protocol
+from attar.protocols import Protocol, protocol
 from attar.registry import Registry
 from attar.rng import derive
 from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, confusion, fit
@@ -40,7 +40,7 @@ class EvaluationSettings:
     """How an evaluation is carried out.
 
     Attributes:
-        protocol: How networks are trained.
+        protocol: How networks are trained; None takes what suits the data.
         baselines: Names out of :data:`BASELINES`.
         model: Architecture, or "" for the one that the sets were distilled on.
         architectures: Further architectures that the sets are evaluated with.
@@ -51,7 +51,7 @@ class EvaluationSettings:
         show: Whether progress is shown on standard error.
     """
 
-    protocol: Protocol = CPU_1
+    protocol: Protocol | None = None
     baselines: Sequence[str] = BASELINES
     model: str = ""
     architectures: Sequence[str] = ()
@@ -193,6 +193,7 @@ class Evaluator:
     Attributes:
         task: The real data.
         settings: How networks are evaluated.
+        protocol: How they are trained.
         root: The cache.
         store: Results in it.
         cpu: CPU seconds of networks that were trained in other processes.
@@ -200,6 +201,7 @@ class Evaluator:
 
     def __init__(self, task: Task, settings: EvaluationSettings, registry: Registry) -> None:
         self.task, self.settings, self.registry = task, settings, registry
+        self.protocol = settings.protocol or protocol("", known=task.protocols)
         self.root = settings.cache or cache_root()
         self.store = Store(self.root / "evaluations")
         self.cpu = 0.0
@@ -210,7 +212,7 @@ class Evaluator:
         return {
             "train": self.task.fingerprint,
             "test": self.task.test_fingerprint,
-            "protocol": self.settings.protocol.model_dump(mode="json"),
+            "protocol": self.protocol.model_dump(mode="json"),
             # Augmentations are values: what they are shows in their repr.
             "augment": repr(self.task.augment),
             "seed": self.settings.seed,
@@ -249,7 +251,7 @@ class Evaluator:
                 samples=samples,
                 label_kind=label_kind,
                 arch=arch,
-                protocol=self.settings.protocol,
+                protocol=self.protocol,
                 seed=self.settings.seed,
                 network=network,
                 key=None if key is None else self.key(arch=arch, network=network, **code, **key),

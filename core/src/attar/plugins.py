@@ -32,6 +32,8 @@ __all__ = [
     "ParameterizationPlugin",
     "Selector",
     "Tabular",
+    "meant_for",
+    "stands_in",
 ]
 
 
@@ -185,7 +187,8 @@ class MethodSettings(Settings):
         subjects: Models per step, whose gradients are summed.
         classes_at_once: Classes in memory together, where the loss is a sum over classes;
             0 takes as many as need half a gigabyte of real samples.
-        model: Architecture that is matched on, or "" for the task's default.
+        model: Architecture that is matched on, or "" for the task's default. Where a method's own
+            default is another, it stands in for the task's; see :func:`stands_in`.
         init: What the set starts at: ``real``, ``noise`` or the name of a selector.
         parameterization: How values are stored.
         structure: How samples are joined, where data are such that they can be, as
@@ -203,6 +206,20 @@ class MethodSettings(Settings):
     structure: str = ""
     labels: Literal["", "hard", "probability", "regression"] = ""
     lr_labels: float = Field(default=0.01, gt=0)
+
+
+def stands_in(method: Method) -> bool:
+    """Return whether the models of a method stand in for the networks that its sets are meant for.
+
+    That is so where the method itself names a model, such as a network of infinite width, or a
+    linear one in place of a network that is slow to train.
+    """
+    return bool(method.Settings.model_fields["model"].default)
+
+
+def meant_for(method: Method, settings: MethodSettings, usual: str) -> str:
+    """Return the architecture that a set is meant for: what it is matched on, or the usual one."""
+    return usual if stands_in(method) else settings.model or usual
 
 
 class Method(Protocol):

@@ -23,6 +23,7 @@ __all__ = [
     "PUBLISHED",
     "Plateau",
     "Protocol",
+    "as_protocol",
     "changed",
     "protocol",
 ]
@@ -85,20 +86,34 @@ PUBLISHED = Protocol(name="published", epochs=1000, steps=None, networks=5)
 """The field's protocol with augmentation: DSA's 1,000 epochs, five networks."""
 
 FEATURE_TRAINING = Protocol(name="features", epochs=300, steps=200, networks=1)
-"""How the network of the feature space ``trained`` is made."""
+"""How the network of the feature space ``trained`` is made, but for the optimizer, which is the data's."""
 
 PROTOCOLS: Mapping[str, Protocol] = {each.name: each for each in (CPU_1, PUBLISHED)}
+"""Those of data whose samples are independent, the default first."""
 
 
-def protocol(name: str, changes: Mapping[str, Any] | None = None) -> Protocol:
+def protocol(
+    name: str, changes: Mapping[str, Any] | None = None, known: Mapping[str, Protocol] = PROTOCOLS
+) -> Protocol:
     """Return a named protocol, with changes; see :func:`changed`.
+
+    Args:
+        name: Its name; "" is the first that is known.
+        changes: Settings by name.
+        known: Those that the data offer, as :attr:`attar.contracts.Task.protocols`.
 
     Raises:
         UsageError: If the name or a setting is unknown.
     """
-    if name not in PROTOCOLS:
-        raise UsageError(unknown("protocol", name, PROTOCOLS))
-    return changed(PROTOCOLS[name], changes or {})
+    name = name or next(iter(known))
+    if name not in known:
+        raise UsageError(unknown("protocol", name, known))
+    return changed(known[name], changes or {})
+
+
+def as_protocol(asked: str | Protocol, known: Mapping[str, Protocol]) -> Protocol:
+    """Return a protocol given as a name or as itself."""
+    return protocol(asked, known=known) if isinstance(asked, str) else asked
 
 
 def changed(known: Protocol, changes: Mapping[str, Any]) -> Protocol:

@@ -19,7 +19,7 @@ from attar.errors import InternalError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
 from attar.labels import label_kind
-from attar.plugins import DataInfo
+from attar.plugins import DataInfo, meant_for
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
@@ -260,8 +260,7 @@ def _distilled(
         name=recipe.method,
         reference=method.reference,
         settings=dict(recipe.objective),
-        # A kernel trains nothing: its set is for networks of the usual architecture.
-        model=task.architecture if "kernel" in objective.loss.needs else chosen.model or task.architecture,
+        model=meant_for(method, chosen, task.architecture),
         steps=chosen.steps,
         learned=dict(outcome.learned),
     )

@@ -141,15 +141,14 @@ def train(
         UsageError: If the architecture is unknown, does not fit, or would run code that nobody
             named, or training diverges.
     """
-    how = (
-        protocols.protocol(protocol) if isinstance(protocol, str) else protocol or artifact.manifest.protocol
-    )
+    known = artifact.domain(registry)
+    how = protocols.as_protocol(protocol or artifact.manifest.protocol, known.protocols)
     if how.select == "validation":
         raise UsageError(
             f"the protocol {how.name!r} chooses the epoch on held-out real data, which are not at hand here; "
             f"choose protocol.select=last"
         )
-    domain, arch = adopt(artifact.domain(registry), model)
+    domain, arch = adopt(known, model)
     arch = (
         arch
         or _trusted(artifact.manifest.method.model, domain, "the set was distilled on")

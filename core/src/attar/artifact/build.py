@@ -14,7 +14,7 @@ from attar.contracts import SyntheticSet, Task
 from attar.cost import Cost
 from attar.errors import UsageError
 from attar.plugins import Modality
-from attar.protocols import CPU_1, Protocol
+from attar.protocols import Protocol
 
 __all__ = ["data_record", "make_artifact"]
 
@@ -46,7 +46,7 @@ def make_artifact(
     cost: Cost,
     environment: Environment,
     options: Mapping[str, Any] | None = None,
-    protocol: Protocol = CPU_1,
+    protocol: Protocol | None = None,
     recipe: str = "",
 ) -> Artifact:
     """Bake a set, pass it through its storage types and describe it.
@@ -83,7 +83,7 @@ def make_artifact(
             bytes=rebuilt.nbytes(),
             bytes_on_disk=len(content),
         ),
-        protocol=protocol,
+        protocol=protocol or next(iter(task.protocols.values())),
         seed=seed,
         environment=environment,
         cost=cost,

@@ -68,7 +68,7 @@ def compare(
             "--set", metavar="KEY=VALUE", help="Any setting, such as lr=0.1, dm.lr=1 or protocol.epochs=100."
         ),
     ] = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="cpu-1 or published.")] = "cpu-1",
+    protocol: o.Protocol = None,
     baselines: Annotated[str, typer.Option("--baselines", help="Names with commas, all or none.")] = "all",
     equal_bytes: Annotated[
         bool, typer.Option(help="Also random real samples of as many bytes as each set.")
@@ -115,7 +115,7 @@ def compare(
         tune_seeds=tune_seeds,
         changes={**({} if steps is None else {"steps": str(steps)}), **asked},
         model=model or "",
-        protocol_name=protocol,
+        protocol_name=protocol or "",
         baselines=baselines,
         equal_bytes=equal_bytes,
         ranking=ranking,

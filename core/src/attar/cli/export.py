@@ -89,7 +89,7 @@ def export(
     # What is wrong with the data is said before anything is written.
     task = _task(artifact, source, changes, registry, shown) if accuracy else None
     settings = EvaluationSettings(
-        protocol=protocol(protocol_name, below("protocol.", changes)),
+        protocol=protocol(protocol_name, below("protocol.", changes), artifact.domain(registry).protocols),
         model=model or "",
         seed=seed,
         workers=workers or default_workers(),

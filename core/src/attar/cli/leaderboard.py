@@ -106,12 +106,12 @@ def compare(
     known: dict[str, Policy] = {name: name for name in get_args(Policy)}
     if policy not in known:
         raise UsageError(unknown("ipc policy", policy, known))
-    chosen = protocol(protocol_name, below("protocol.", changes))
     odd = sorted(below("run.", changes).keys() - {"dtype", "checkpoint_every"})
     if odd:
         raise UsageError(unknown("setting", f"run.{odd[0]}", ["run.dtype", "run.checkpoint_every"]))
     own = {key: value for key, value in changes.items() if not key.startswith(_OURS)}
     task, run = _task(modality, data, root, download, cache, precision, changes, show)
+    chosen = protocol(protocol_name, below("protocol.", changes), task.protocols)
     place = out or Path("comparisons") / portable_names([task.name])[0]
     settings = CompareSettings(
         out=place,

@@ -208,7 +208,7 @@ def evaluate(
     root: o.Root = None,
     download: o.Download = False,
     cache: o.Cache = "auto",
-    protocol: Annotated[str, typer.Option("--protocol", help="cpu-1 or published.")] = "cpu-1",
+    protocol: o.Protocol = None,
     baselines: Annotated[str, typer.Option("--baselines", help="Names with commas, all or none.")] = "all",
     model: Annotated[str | None, typer.Option("--model", help="Architecture to train.")] = None,
     architecture: Annotated[
@@ -237,7 +237,7 @@ def evaluate(
         root=root,
         download=download,
         cache=cache,
-        protocol_name=protocol,
+        protocol_name=protocol or "",
         baselines=baselines,
         model=model,
         architectures=architecture or [],

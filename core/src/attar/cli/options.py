@@ -40,6 +40,10 @@ Precision: TypeAlias = Annotated[str, typer.Option("--precision", help="auto, fp
 Threads: TypeAlias = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads per process [default: PyTorch's].")
 ]
+Protocol: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--protocol", help="cpu-1, published or another that the data have [default: theirs]."),
+]
 Workers: TypeAlias = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes [default: one per processor].")
 ]

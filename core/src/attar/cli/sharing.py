@@ -29,9 +29,7 @@ def export(
     root: o.Root = None,
     download: o.Download = False,
     cache: o.Cache = "auto",
-    protocol: Annotated[
-        str, typer.Option("--protocol", help="How --accuracy trains: cpu-1 or published.")
-    ] = "cpu-1",
+    protocol: o.Protocol = None,
     model: Annotated[str | None, typer.Option("--model", help="Architecture that --accuracy trains.")] = None,
     seed: o.Seed = 0,
     changes: o.Changes = None,
@@ -50,7 +48,7 @@ def export(
         force=force,
         accuracy=accuracy,
         source=work.Source(data=data, root=root, download=download, cache=cache),
-        protocol_name=protocol,
+        protocol_name=protocol or "",
         model=model,
         seed=seed,
         changes=o.parse_changes(changes),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from attar.allocator import keep_memory
-from attar.artifact import load
+from attar.artifact import Artifact, load
 from attar.cli import tables
 from attar.errors import UsageError
 from attar.protocols import Protocol, changed, protocol
@@ -45,12 +45,14 @@ class TrainResult(Record):
     wall: float
 
 
-def _how(stored: Protocol, name: str | None, changes: Mapping[str, str]) -> Protocol:
+def _how(artifact: Artifact, name: str | None, changes: Mapping[str, str], registry: Registry) -> Protocol:
     odd = [key for key in changes if not key.startswith("protocol.")]
     if odd:
         raise UsageError(f"unknown setting {odd[0]!r}: training on a set has settings 'protocol.…'")
     given = {key.removeprefix("protocol."): value for key, value in changes.items()}
-    return changed(stored if name is None else protocol(name), given)
+    if name is None:
+        return changed(artifact.manifest.protocol, given)
+    return protocol(name, given, artifact.domain(registry).protocols)
 
 
 def train(
@@ -79,7 +81,7 @@ def train(
     trained = train_on(
         artifact,
         model or "",
-        protocol=_how(artifact.manifest.protocol, protocol_name, changes),
+        protocol=_how(artifact, protocol_name, changes, registry),
         seed=seed,
         device=device,
         registry=registry,

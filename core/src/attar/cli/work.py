@@ -277,8 +277,8 @@ def evaluate(
             f"unknown setting {odd[0]!r}: an evaluation has settings 'protocol.…', and 'data.…' "
             f"for how data are loaded"
         )
-    chosen = protocol(protocol_name, below("protocol.", changes))
     sets = [load(path, registry=registry) for path in paths]
+    chosen = protocol(protocol_name, below("protocol.", changes), sets[0].domain(registry).protocols)
     record = sets[0].manifest.data
     if modality is not None and modality != record.modality:
         raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")

@@ -97,7 +97,7 @@ class Extras:
         self._evaluator, self._arch, self._folder = evaluator, arch, folder
         self._per_class, self._dtype = tuple(per_class), dtype
         task, settings = evaluator.task, evaluator.settings
-        other = changed(settings.protocol, {"augment": not settings.protocol.augment})
+        other = changed(evaluator.protocol, {"augment": not evaluator.protocol.augment})
         bare = replace(settings, protocol=other, baselines=("random",))
         # Without any augmentation there are no two uses of it.
         self._bare = Evaluator(task, bare, evaluator.registry) if task.augment is not None else None
@@ -121,7 +121,7 @@ class Extras:
 
     def _hard(self, row: tuple[str, ...], artifact: Artifact) -> list[Job]:
         batch = artifact.decode().constant()
-        networks = self._evaluator.settings.protocol.networks
+        networks = self._evaluator.protocol.networks
         key = {"set": artifact.manifest.sha256, "labels": "hard"}
         return self._evaluator.jobs(row, replace(batch, targets=None), self._arch, networks, key=key)
 
@@ -138,7 +138,7 @@ class Extras:
         job = TeachJob(
             task=evaluator.task,
             arch=self._arch,
-            protocol=evaluator.settings.protocol,
+            protocol=evaluator.protocol,
             seed=evaluator.settings.seed,
             samples=samples,
             path=self._folder / f"teacher-{name}.safetensors",

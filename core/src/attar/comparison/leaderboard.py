@@ -117,7 +117,7 @@ def compare(
     seed: int = 0,
     grid: Mapping[str, Sequence[Any]] | None = None,
     tune_seeds: int = 1,
-    protocol: str | protocols.Protocol = "cpu-1",
+    protocol: str | protocols.Protocol = "",
     baselines: Sequence[str] = BASELINES,
     model: str | Callable[..., nn.Module] = "",
     equal_bytes: bool = True,
@@ -144,7 +144,8 @@ def compare(
         grid: Values to choose from on validation data, by setting: ``{"lr": (0.1, 1)}`` for every
             method that knows it, ``{"dm.lr": (0.1, 1)}`` for one.
         tune_seeds: Sets per point of the grid.
-        protocol: Name of a protocol, or a protocol: how networks are trained on every set.
+        protocol: Name of a protocol, or a protocol: how networks are trained on every set; by default
+            what suits the data.
         baselines: Names of baselines.
         model: Architecture of all networks, as text or as a function; see :func:`attar.distill`.
         equal_bytes: Whether random real samples of as many bytes as each set are evaluated too.
@@ -170,7 +171,7 @@ def compare(
         UsageError: If something makes no sense, before any work.
     """
     task, named = adopt(task, model)
-    chosen = protocols.protocol(protocol) if isinstance(protocol, str) else protocol
+    chosen = protocols.as_protocol(protocol, task.protocols)
     with tempfile.TemporaryDirectory(prefix="attar-") as aside:
         asked = CompareSettings(
             out=Path(aside) / "comparison" if out is None else Path(out),

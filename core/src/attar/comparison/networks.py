@@ -32,7 +32,7 @@ class Networks:
 def set_jobs(evaluator: Evaluator, row: tuple[str, ...], artifact: Artifact, arch: str) -> list[Job]:
     """Return the networks of a set, under the keys that ``attar evaluate`` keeps them by."""
     kind = artifact.syn.label_kind
-    networks = evaluator.settings.protocol.networks
+    networks = evaluator.protocol.networks
     key = {"set": artifact.manifest.sha256, "labels": kind}
     return evaluator.jobs(row, artifact.decode().constant(), arch, networks, label_kind=kind, key=key)
 

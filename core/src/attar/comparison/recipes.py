@@ -11,6 +11,7 @@ from attar.comparison.settings import CompareSettings, Key, Point, parse_key, po
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import portable_names
+from attar.plugins import stands_in
 from attar.recipe import DataRecipe, Recipe, RunRecipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.runs import check_recipe
@@ -138,7 +139,7 @@ class Maker:
         """Return whether a method matches on the architecture that is evaluated."""
         if method in self.registry.names("selectors"):
             return True
-        return not self.registry.get("objectives", method).Settings.model_fields["model"].default
+        return not stands_in(self.registry.get("objectives", method))
 
     def trials(self, method: str, ipc: int) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
         """Return what of a grid a method can carry out, and what it cannot."""

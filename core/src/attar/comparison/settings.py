@@ -14,7 +14,7 @@ from attar.contracts import StorageType
 from attar.errors import UsageError
 from attar.evaluation_jobs import BASELINES
 from attar.jobs import default_workers
-from attar.protocols import CPU_1, Protocol
+from attar.protocols import Protocol
 
 __all__ = ["ALL", "CompareSettings", "Key", "Point", "Policy", "check_numbers", "parse_key", "points"]
 
@@ -62,6 +62,7 @@ class CompareSettings:
     """
 
     out: Path
+    protocol: Protocol
     methods: Sequence[str] = (ALL,)
     ipc: Sequence[int] = (1, 10)
     seeds: int = 5
@@ -73,7 +74,6 @@ class CompareSettings:
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = 100
     policy: Policy = "error"
-    protocol: Protocol = CPU_1
     baselines: Sequence[str] = BASELINES
     model: str = ""
     equal_bytes: bool = True

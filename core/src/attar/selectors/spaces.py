@@ -45,7 +45,9 @@ def feature_model(task: Task, space: str, arch: str, seed: int) -> nn.Module | N
         return None
     model = task.build(arch, derive(seed, "features", space))
     if space == "trained":
-        fit(model, TrainEpochs(task), FEATURE_TRAINING, derive(seed, "features", "fit"), task.augment)
+        usual = next(iter(task.protocols.values()))
+        how = FEATURE_TRAINING.model_copy(update={"optimizer": usual.optimizer})
+        fit(model, TrainEpochs(task), how, derive(seed, "features", "fit"), task.augment)
     return model.eval().requires_grad_(False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from attar.architectures import Architecture, Family, build
 from attar.contracts import Augment
 from attar.errors import UsageError
+from attar.protocols import PROTOCOLS, Protocol
 from attar.tensor.given import as_array
 from attar.tensor.preprocess import Standardize
 
@@ -51,6 +52,7 @@ class TensorDomain:
         architectures: Factories, and families of them, by name.
         architecture: The default architecture, with settings.
         augment: The augmentation that suits the data, or None.
+        protocols: How networks are trained, by name, the default first.
         read: Turns new inputs into natural units, ``(n, *feature)``.
     """
 
@@ -60,6 +62,7 @@ class TensorDomain:
     architectures: Mapping[str, Architecture | Family]
     architecture: str
     augment: Augment | None = None
+    protocols: Mapping[str, Protocol] = field(default_factory=lambda: PROTOCOLS)
     read: Callable[[Any, tuple[int, ...], Standardize], Tensor] = natural_values
 
     def preprocess(self, raw: Any) -> Tensor:

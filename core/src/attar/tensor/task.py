@@ -16,6 +16,7 @@ from attar.architectures import Architecture, Family, build
 from attar.batch import Batch
 from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
+from attar.protocols import PROTOCOLS, Protocol
 from attar.registry import Registry
 from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
@@ -40,6 +41,7 @@ class TensorTask:
         architectures: Factories, and families of them, by name.
         architecture: The default architecture, with settings.
         augment: The augmentation that suits the data, or None.
+        protocols: How networks are trained, by name, the default first.
         options: The modality's settings that the data were loaded with, as JSON values.
         license: License of the data as their owner states it, or ``unknown``.
         registry: Where parameterizations are looked up.
@@ -56,6 +58,7 @@ class TensorTask:
     architectures: Mapping[str, Architecture | Family]
     architecture: str
     augment: Augment | None = None
+    protocols: Mapping[str, Protocol] = field(default_factory=lambda: PROTOCOLS)
     options: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)

@@ -234,6 +234,13 @@ def law_domain_is_the_tasks(case: ModalityCase) -> None:
         domain.architecture == task.architecture,
         f"its domain's architecture is {domain.architecture!r}, its task's {task.architecture!r}",
     )
+    require(bool(task.protocols), "its task has no protocol that networks are trained by")
+    for name, protocol in task.protocols.items():
+        require(name == protocol.name, f"its protocol {name!r} calls itself {protocol.name!r}")
+    require(
+        list(domain.protocols.items()) == list(task.protocols.items()),
+        f"its domain has the protocols {', '.join(domain.protocols)}, its task {', '.join(task.protocols)}",
+    )
     one, other = (each.build("", derive(0, "domain")).state_dict() for each in (domain, task))
     same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     require(same, f"its domain builds another {domain.architecture!r} than its task")

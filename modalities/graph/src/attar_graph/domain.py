@@ -13,6 +13,7 @@ from torch import Generator, nn
 
 from attar_graph.graph import Graph, Nodes
 from attar_graph.preprocess import Scaler
+from attar_graph.protocols import PROTOCOLS
 from attar_graph.raw import undirected
 
 __all__ = ["GraphDomain"]
@@ -37,6 +38,7 @@ class GraphDomain:
     architecture: str
 
     augment = None
+    protocols = PROTOCOLS
 
     def preprocess(self, raw: Any) -> Nodes:
         """Return all nodes of a new graph as models take them.

@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 
 from attar_graph.graph import Graph, Nodes
 from attar_graph.preprocess import Scaler
+from attar_graph.protocols import PROTOCOLS
 from attar_graph.synthetic import synthesize
 
 __all__ = ["GraphTask", "Part"]
@@ -83,6 +84,7 @@ class GraphTask:
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
 
     augment = None
+    protocols = PROTOCOLS
     axes = ("feature",)
 
     def _part(self, split: str) -> Part | None:
