@@ -144,6 +144,19 @@ def test_a_single_run_has_no_spread():
     assert Score.of([50.0]) == Score(mean=50.0, std=0.0, n=1)
 
 
+def test_a_relative_step_size_is_in_units_of_what_it_steps():
+    small = nn.Parameter(torch.tensor([[-0.002, 0.002], [0.002, -0.002]]))
+    relative = OptimSpec(name="adam", lr=0.5, relative=True)
+    assert relative.unit([small]) == pytest.approx(0.002)
+    assert relative.build([small]).param_groups[0]["lr"] == pytest.approx(0.001)
+    assert OptimSpec(name="adam", lr=0.5).unit([small]) == 1
+
+
+@pytest.mark.parametrize("values", [[], [3.0, 3.0], [float("inf"), 0.0]])
+def test_what_has_no_spread_is_stepped_by_the_step_size_itself(values):
+    assert OptimSpec(lr=0.5, relative=True).unit([nn.Parameter(torch.tensor(values))]) == 1
+
+
 def test_a_step_size_falls_along_half_a_cosine():
     spec = OptimSpec(lr=2.0, final=0.25)
     # Loshchilov and Hutter 2017, equation 5, with a minimum of lr · final.

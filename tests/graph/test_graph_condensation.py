@@ -77,6 +77,15 @@ def test_what_a_selector_chose_keeps_its_edges(ring):
     assert not weights(synthetic(task)).any()
 
 
+def test_each_decoding_sees_the_features_as_they_are(ring):
+    task = ring()
+    syn = task.synthesize(task.gather(torch.arange(4)), SetSpec(), derive(0))
+    before = syn.decode().inputs.graph.propagated(1).clone()
+    with torch.no_grad():
+        next(syn.parameters()).add_(1)
+    assert torch.allclose(syn.decode().inputs.graph.propagated(1), before + 1)
+
+
 def test_structure_and_features_take_turns(ring):
     syn = synthetic(ring(), "pairwise,edges=2,features=3")
     turns = [sorted(syn.active(Clock(step, 10))) for step in range(6)]

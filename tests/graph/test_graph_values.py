@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from attar_graph.adjacency import Dense, Sparse
@@ -75,10 +77,20 @@ def test_propagation_is_a_power_of_the_smoothed_matrix():
     assert graph.propagated(3) is graph.propagated(3)
 
 
-def test_nothing_is_remembered_of_features_that_are_learned():
+def test_learned_features_are_propagated_with_gradient_and_without():
     graph = Graph(torch.randn(3, 2, requires_grad=True), Dense(torch.zeros(3, 3)))
+    with torch.no_grad():
+        assert not graph.propagated(1).requires_grad
     assert graph.propagated(1).requires_grad
-    assert graph.known == {}
+    assert graph.propagated(1) is graph.propagated(1)
+
+
+def test_what_is_known_of_a_graph_stays_behind_when_it_is_sent():
+    graph = Graph(torch.rand(5, 3), undirected(*random_edges(2, 5, 6), 5))
+    wanted = graph.propagated(2)
+    sent = pickle.loads(pickle.dumps(graph))
+    assert sent.known == {} == sent.adjacency.known
+    assert torch.equal(sent.propagated(2), wanted)
 
 
 def test_taking_nodes_keeps_their_graph():

@@ -25,6 +25,8 @@ class OptimSpec(Settings):
         weight_decay: L2 penalty, at least 0.
         final: Fraction of the step size that is left in the last step, reached along half a
             cosine; 1 keeps it constant.
+        relative: Whether the step size is in units of the standard deviation of the parameters as
+            they are when the optimizer is built, so that one setting serves data of any scale.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -32,6 +34,7 @@ class OptimSpec(Settings):
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     final: float = Field(default=1.0, ge=0, le=1)
+    relative: bool = False
 
     def rate(self, step: int, steps: int) -> float:
         """Return the step size of a step, from 0, of a run of `steps` steps.
@@ -43,11 +46,19 @@ class OptimSpec(Settings):
         done = step / max(steps - 1, 1)
         return self.lr * (self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2)
 
+    def unit(self, parameters: Iterable[nn.Parameter]) -> float:
+        """Return what step sizes are multiplied by: 1, or the standard deviation where relative."""
+        if not self.relative:
+            return 1.0
+        values = torch.cat([each.detach().flatten() for each in parameters])
+        spread = float(values.std(correction=0)) if len(values) else 0.0
+        return spread if 0 < spread < math.inf else 1.0
+
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer of `parameters`."""
+        stepped = list(parameters)
+        lr = self.lr * self.unit(stepped)
         if self.name == "sgd":
-            return torch.optim.SGD(
-                parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-            )
+            return torch.optim.SGD(stepped, lr=lr, momentum=self.momentum, weight_decay=self.weight_decay)
         kind = torch.optim.Adam if self.name == "adam" else torch.optim.AdamW
-        return kind(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        return kind(stepped, lr=lr, weight_decay=self.weight_decay)

@@ -186,7 +186,7 @@ class MethodSettings(Settings):
         steps: Number of steps of the run.
         subjects: Models per step, whose gradients are summed.
         classes_at_once: Classes in memory together, where the loss is a sum over classes;
-            0 takes as many as need half a gigabyte of real samples.
+            0 takes as many as need a quarter of a gigabyte of real samples.
         model: Architecture that is matched on, or "" for the task's default. Where a method's own
             default is another, it stands in for the task's; see :func:`stands_in`.
         init: What the set starts at: ``real``, ``noise`` or the name of a selector.

@@ -17,11 +17,11 @@ __all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_at_onc
 BY_CLASS = "by_class"
 """Claim of a loss that it is a sum over the classes of the synthetic batch."""
 
-MOST_BYTES = 2**29
+MOST_BYTES = 2**28
 """Real samples of one portion, preprocessed; augmentation needs some times as much."""
 
 _SMALL_POSITIONS = 32 * 32
-_MOST_GRAPH = 2**31
+_MOST_GRAPH = 2**30
 # What the field's network of 128 channels keeps for the way back: six tensors in its first
 # block, and half as much again in the others.
 _GRAPH_BYTES = 128 * 9 * 4

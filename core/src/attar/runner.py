@@ -164,6 +164,8 @@ class _Engine:
         self.optim = optim
         self.used = {role: optim[role] for role in roles}
         self.optimizers = {role: optim[role].build(roles[role]) for role in sorted(roles)}
+        # Before a state is loaded: a run that is resumed has the units that it began with.
+        self.units = {role: optim[role].unit(roles[role]) for role in roles}
         self.context = Context(task=task, seed=seed, clock=Clock(0, steps), device=options.device)
         objective.source.prepare(self.context)
         self.source: Stateful = objective.source.init(self.context)
@@ -200,7 +202,7 @@ class _Engine:
         for role, optimizer in self.optimizers.items():
             if role in active:
                 for group in optimizer.param_groups:
-                    group["lr"] = self.optim[role].rate(clock.step, clock.steps)
+                    group["lr"] = self.units[role] * self.optim[role].rate(clock.step, clock.steps)
                 optimizer.step()
         return total
 

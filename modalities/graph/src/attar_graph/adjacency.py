@@ -161,6 +161,10 @@ class Sparse:
 
     constant = True
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is known is found again, and compressed rows are better not sent to other processes.
+        return {**vars(self), "known": {}}
+
     @classmethod
     def of(cls, rows: Tensor, columns: Tensor, weights: Tensor, n: int) -> Sparse:
         """Return the adjacency of edges in any order; the weights of those given twice are added.

@@ -37,7 +37,8 @@ class Graph:
     Attributes:
         features: Float32 ``(n, d)``.
         adjacency: Weights of the edges, without loops.
-        known: What models derived from a constant graph, so that they derive it once.
+        known: What models derived from the graph, so that they derive it once; of a graph that
+            asks for gradient, it lives as long as one decoding does.
     """
 
     features: Tensor
@@ -56,26 +57,36 @@ class Graph:
         """Whether no gradient is asked of it."""
         return self.adjacency.constant and not self.features.requires_grad
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is known is found again, and compressed rows are better not sent to other processes.
+        return {**vars(self), "known": {}}
+
     def strong(self, least: float) -> Graph:
-        """Return the graph without edges that weigh less than `least`."""
+        """Return the graph without edges that weigh less than `least`, made once."""
         adjacency = self.adjacency.strong(least) if least else self.adjacency
-        return self if adjacency is self.adjacency else Graph(self.features, adjacency)
+        if adjacency is self.adjacency:
+            return self
+        key = f"strong {least}"
+        if key not in self.known:
+            self.known[key] = Graph(self.features, adjacency)
+        found: Graph = self.known[key]
+        return found
 
     def propagated(self, hops: int) -> Tensor:
-        """Return ``Ã^hops X`` with the symmetric normalization Ã of A + I, ``(n, d)``.
+        """Return ``Ã^hops X`` with the symmetric normalization Ã of A + I, ``(n, d)``, found once.
 
         References:
             Wu et al., "Simplifying Graph Convolutional Networks", ICML 2019, equation 6.
         """
-        key = f"propagated {hops}"
+        differentiable = torch.is_grad_enabled() and not self.constant
+        key = f"propagated {hops} {differentiable}"
         if key in self.known:
             done: Tensor = self.known[key]
             return done
         adjacency, values = self.adjacency.normalized("symmetric", loops=True), self.features
         for _ in range(hops):
             values = adjacency.matmul(values)
-        if self.constant:
-            self.known[key] = values
+        self.known[key] = values
         return values
 
     def product(self, layer: nn.Linear) -> Tensor:

@@ -22,7 +22,9 @@ class GraphSettings(MethodSettings):
     """Settings that methods of graph condensation share.
 
     Attributes:
-        lr: Step size of the features.
+        lr: Step size of the features, in units of the standard deviation that they start with:
+            the published step sizes of data whose features differ by orders of magnitude are
+            near one another in this unit.
         lr_structure: Step size of the structure.
         final: Fraction of the step sizes that is left at the end.
         per_class: Training nodes of each class per step, at most.
@@ -98,7 +100,7 @@ class _Condensation:
     def optimizers(self, settings: GraphSettings) -> Mapping[str, OptimSpec]:
         """Return Adam for features and structure."""
         return {
-            "values": OptimSpec(name="adam", lr=settings.lr, final=settings.final),
+            "values": OptimSpec(name="adam", lr=settings.lr, final=settings.final, relative=True),
             "structure": OptimSpec(name="adam", lr=settings.lr_structure, final=settings.final),
         }
 

@@ -89,6 +89,9 @@ class SGC(GraphNetwork):
         backbone of Jin et al., "Graph Condensation for Graph Neural Networks", ICLR 2022.
     """
 
+    # Propagated once, each node is answered for by itself.
+    coupled = False
+
     def __init__(
         self,
         feature: Sequence[int],
