@@ -34,6 +34,8 @@ CLAIMS: dict[str, frozenset[str]] = {
     "doscond": frozenset({"zero_at_real", "order_free", "by_class"}),
     "doscond-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "frepo": frozenset({"order_free"}),
+    "gc-sntk": frozenset({"order_free"}),
+    "gcdm": frozenset({"zero_at_real", "order_free", "by_class"}),
     "gcond": frozenset({"zero_at_real", "order_free", "by_class"}),
     "gcond-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "idc": frozenset({"zero_at_real", "order_free", "by_class"}),

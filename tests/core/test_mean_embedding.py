@@ -5,7 +5,7 @@ import torch
 from attar.batch import Batch
 from attar.contracts import Clock, Context, Subject
 from attar.errors import InternalError
-from attar.objectives import MeanEmbedding
+from attar.objectives import MeanEmbedding, MeanFeatures
 from attar.rng import derive
 
 
@@ -111,3 +111,40 @@ def test_observe_needs_real_data_and_keeps_no_gradient(subject, context):
 
 def test_asks_for_as_many_real_samples_as_set():
     assert MeanEmbedding(per_class=7).real.per_class == 7
+
+
+def slow_layers(model, real, syn, weights):
+    # Liu et al., 2022: sum_c r_c sum_l || mean phi_l(T_c) - mean phi_l(S_c) ||^2
+    total = 0.0
+    for label, weight in enumerate(weights):
+        one, other = (
+            [model.feature_maps(x[None]) for x, y in zip(data.inputs, data.labels, strict=True) if y == label]
+            for data in (real, syn)
+        )
+        for layer in range(len(one[0])):
+            means = [sum(each[layer].flatten() for each in maps) / len(maps) for maps in (one, other)]
+            total += weight * float(((means[0] - means[1]) ** 2).sum())
+    return total
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mean_features_are_matched_in_every_layer(context, weighted):
+    model = context.task.build("mlp,width=5,depth=2,act=gelu", derive(1)).requires_grad_(False)
+    real, syn = batch([0, 1, 2, 0, 1, 2, 2], 1), batch([2, 0, 1, 1], 2)
+    counts = context.task.counts
+    weights = (counts / counts.sum()).tolist() if weighted else [1.0] * len(counts)
+    found = float(value(MeanFeatures(weighted=weighted), Subject(model, 0), real, syn, context))
+    assert found == pytest.approx(slow_layers(model, real, syn, weights), rel=1e-4)
+    pieces = float(value(MeanFeatures(weighted=weighted, chunk=2), Subject(model, 0), real, syn, context))
+    assert pieces == pytest.approx(found, rel=1e-5)
+
+
+def test_mean_features_are_zero_at_the_real_data_and_for_absent_classes(subject, context):
+    real = batch([0, 1, 2, 1])
+    assert float(value(MeanFeatures(), subject, real, real, context)) == 0.0
+    assert float(value(MeanFeatures(), subject, real, real.of(1), context)) == 0.0
+
+
+def test_mean_features_need_real_data(subject, context):
+    with pytest.raises(InternalError, match="was given no real data"):
+        MeanFeatures().observe(subject, None, context)

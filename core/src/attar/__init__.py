@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attar.api import distill, evaluate, task
+    from attar.api import distill, evaluate, from_arrays, task
     from attar.artifact import Artifact, load
     from attar.batch import Batch
     from attar.comparison import Comparison, compare
@@ -53,6 +53,7 @@ _HOMES = {
     "distill": "api",
     "evaluate": "api",
     "export": "exports",
+    "from_arrays": "api",
     "load": "artifact",
     "load_model": "trained",
     "protocol": "protocols",
@@ -88,6 +89,7 @@ __all__ = [
     "distill",
     "evaluate",
     "export",
+    "from_arrays",
     "load",
     "load_model",
     "protocol",

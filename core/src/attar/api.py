@@ -14,6 +14,7 @@ from attar.contracts import Task
 from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
+from attar.given_sets import given_set
 from attar.plugins import CacheMode, GivenData, LoadRequest
 from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
 from attar.registry import Registry
@@ -22,7 +23,7 @@ from attar.runner import StepRecord
 from attar.runs import RunSettings, distill_recipe
 from attar.settings import parse
 
-__all__ = ["data_root", "distill", "evaluate", "load_task", "name_of", "task"]
+__all__ = ["data_root", "distill", "evaluate", "from_arrays", "load_task", "name_of", "task"]
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -217,6 +218,44 @@ def distill(
     return distill_recipe(task, resolved, run_settings, registry)
 
 
+def from_arrays(
+    task: Task,
+    arrays: Mapping[str, Any] | str | Path,
+    *,
+    seed: int = 0,
+    registry: Registry | None = None,
+) -> Artifact:
+    """Return a set that other software made, to be evaluated, shown, exported or saved like any other.
+
+    What ``attar export --format npz`` wrote is read back likewise::
+
+        artifact = attar.from_arrays(task, {"features": x, "adjacency": a, "labels": y})
+        report = attar.evaluate(artifact, task, baselines=("random",))
+
+    Args:
+        task: The real data that the set stands for.
+        arrays: NumPy arrays or tensors by name, or the path of a ``.npz`` file of them. All have
+            ``labels``, integers ``(n,)``, and may have ``targets`` ``(n, classes)``: rows that are not
+            negative and sum to 1 are probabilities, others real values learned with squared error.
+            ``classes``, if given, must name those of the task. Samples are ``inputs``
+            ``(n, *feature)`` in natural units, for images pixels from 0 (black) to 255 (white);
+            nodes of a graph are ``features`` ``(n, d)``, scaled as models take them, with
+            ``adjacency`` ``(n, n)``, or ``edges`` ``(2, E)`` and perhaps ``weights`` ``(E,)``, or
+            neither where nodes stand alone.
+        seed: Seed that the set was made with, if it is one of several.
+        registry: The plugins known; by default all that are installed.
+
+    Returns:
+        An artifact of kind ``given``, stored as float32. What making it cost is not known and said
+        to be nothing.
+
+    Raises:
+        UsageError: If an array is missing, unknown or does not fit the task, a file is damaged, or
+            the modality takes no arrays.
+    """
+    return given_set(task, arrays, seed=seed, registry=registry)
+
+
 def evaluate(
     sets: Artifact | Sequence[Artifact],
     task: Task,
@@ -228,7 +267,7 @@ def evaluate(
     """Train fresh networks on a set, or on several of different seeds, and test each once.
 
     Args:
-        sets: What :func:`distill` or :func:`attar.load` returned.
+        sets: What :func:`distill`, :func:`from_arrays` or :func:`attar.load` returned.
         task: The real data, with the test split.
         protocol: Name of a protocol, or a protocol; by default what suits the data.
         registry: The plugins known; by default all that are installed.

@@ -18,7 +18,7 @@ from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
 from attar.files import check_free, disk_errors, read_json, staged_folder, to_json
-from attar.plugins import Export, ExportType, Tabular
+from attar.plugins import AsGraph, Export, ExportType, Tabular
 from attar.registry import Registry
 from attar.reports import Score
 from attar.settings import Record, unknown
@@ -31,6 +31,7 @@ __all__ = [
     "as_exported",
     "export",
     "to_hf",
+    "to_pyg",
 ]
 
 PREPROCESSING = "preprocessing.json"
@@ -192,23 +193,22 @@ def _difference(one: Batch, other: Batch) -> tuple[float, float]:
 def _readme(artifact: Artifact, chosen: Export, reading: dict[str, Any]) -> str:
     """Return what an exported folder says of itself, as Markdown."""
     # The card of an artifact quotes names likewise.
-    from attar.artifact.card import code
+    from attar.artifact.card import code, made_by
 
-    data, method = artifact.manifest.data, artifact.manifest.method
+    data = artifact.manifest.data
     classes = "\n".join(f"{label}. {code(name)}" for label, name in enumerate(data.classes))
     shown = {key: value for key, value in reading.items() if key not in ("classes", "folders")}
-    made = "distilled" if artifact.manifest.kind == "distilled" else "selected"
     return f"""# A small training set
 
 {artifact.manifest.size.decoded:,} samples that stand for the {sum(data.counts):,} of {code(data.name)},
-{made} by {code(method.name)}.
+{made_by(artifact.manifest)}.
 
 Format {code(reading["format"])}: {chosen.summary}; values as {code(reading["dtype"])}.
 
 ## Preprocessing
 
-Values are in natural units. `preprocessing.json` says how they become what models take, by the
-statistics of the real training data:
+`preprocessing.json` says how values become what models take, by the statistics of the real training
+data:
 
 ```json
 {json.dumps(shown, indent=2)}
@@ -301,15 +301,30 @@ def accuracy_change(
     return AccuracyChange(stored=stored, exported=exported, change=round(exported.mean - stored.mean, 4))
 
 
+def _offered(artifact: Artifact, offer: type, dtype: str, registry: Registry | None) -> tuple[Any, Any]:
+    """Return the format of a set that offers something beside, and the type to write; None if none does."""
+    modality = (registry or Registry()).get("modalities", artifact.manifest.data.modality)
+    name = next((name for name, each in modality.exports().items() if isinstance(each, offer)), None)
+    return (None, None) if name is None else _chosen(artifact, name, dtype, registry)
+
+
 def to_hf(artifact: Artifact, dtype: str = "", registry: Registry | None = None) -> Any:
     """Return a set as a Hugging Face ``datasets.Dataset``; see :meth:`attar.artifact.Artifact.to_hf`."""
-    modality = (registry or Registry()).get("modalities", artifact.manifest.data.modality)
-    name = next((name for name, each in modality.exports().items() if isinstance(each, Tabular)), None)
-    if name is None:
+    table, kind = _offered(artifact, Tabular, dtype, registry)
+    if table is None:
         raise UsageError(
             f"a set of modality {artifact.manifest.data.modality!r} is no table for Hugging Face's datasets; "
             f"use decode()"
         )
-    chosen, kind = _chosen(artifact, name, dtype, registry)
-    table: Any = chosen
     return table.dataset(artifact.decode(), artifact.info, kind)
+
+
+def to_pyg(artifact: Artifact, dtype: str = "", registry: Registry | None = None) -> Any:
+    """Return a set as a ``torch_geometric.data.Data``; see :meth:`attar.artifact.Artifact.to_pyg`."""
+    linked, kind = _offered(artifact, AsGraph, dtype, registry)
+    if linked is None:
+        raise UsageError(
+            f"a set of modality {artifact.manifest.data.modality!r} is no graph for PyTorch Geometric; "
+            f"use decode()"
+        )
+    return linked.graph(artifact.decode(), artifact.info, kind)

@@ -13,13 +13,48 @@ from torch import Tensor, nn
 from attar.errors import UsageError
 from attar.nets import Count
 
-__all__ = ["InfiniteMLP"]
+__all__ = ["InfiniteMLP", "NoLogits", "relu_kernel"]
 
 # How near to 1 a cosine may come: its slope there is infinite, and rounding passes it.
 _NEAR = {torch.float32: 1e-6, torch.float64: 1e-12}
 
 
-class InfiniteMLP(nn.Module):
+def relu_kernel(covariance: Tensor, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a ReLU layer with weights of variance ``2 / fan-in`` makes of a covariance.
+
+    Args:
+        covariance: Of the activations before it, ``(n, m)``.
+        one: Second moments of those of the first samples, ``(n,)``; the layer keeps them.
+        other: Those of the second samples, ``(m,)``.
+
+    Returns:
+        The covariance after the layer, and the covariance of its slopes, each ``(n, m)``.
+
+    References:
+        Cho and Saul, "Kernel Methods for Deep Learning", NIPS 2009, equations 3 to 6.
+    """
+    near = _NEAR.get(covariance.dtype, 1e-6)
+    norms = (one[:, None] * other[None, :]).clamp(min=torch.finfo(covariance.dtype).tiny).sqrt()
+    cosine = (covariance / norms).clamp(-1 + near, 1 - near)
+    slope = (math.pi - torch.arccos(cosine)) / math.pi
+    return norms * (torch.sqrt(1 - cosine**2) / math.pi + slope * cosine), slope
+
+
+class NoLogits(nn.Module):
+    """Base of infinitely wide networks, which answer nothing without a training set."""
+
+    def forward(self, inputs: object) -> Tensor:
+        """Refuse.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            "an infinitely wide network has a kernel and no logits; choose another architecture, such as mlp"
+        )
+
+
+class InfiniteMLP(NoLogits):
     """A fully connected ReLU network of infinite width, without parameters.
 
     Weights have variance ``2 / fan-in`` and biases `bias_variance`, so that a finite network of
@@ -34,8 +69,7 @@ class InfiniteMLP(nn.Module):
         bias_variance: Variance of the biases.
 
     References:
-        Jacot et al., "Neural Tangent Kernel", NeurIPS 2018, theorem 1; Cho and Saul, "Kernel
-        Methods for Deep Learning", NIPS 2009, equations 3 to 6, for the arc-cosine kernels.
+        Jacot et al., "Neural Tangent Kernel", NeurIPS 2018, theorem 1.
     """
 
     coupled = False
@@ -59,24 +93,9 @@ class InfiniteMLP(nn.Module):
         covariance = 2 * (a @ b.T) / d + bias
         own = [2 * (each**2).sum(1) / d + bias for each in (a, b)]
         tangent = covariance
-        near = _NEAR.get(covariance.dtype, 1e-6)
         for _ in range(self.depth):
-            norms = (own[0][:, None] * own[1][None, :]).clamp(min=torch.finfo(covariance.dtype).tiny).sqrt()
-            cosine = (covariance / norms).clamp(-1 + near, 1 - near)
-            angle = torch.arccos(cosine)
-            slope = (math.pi - angle) / math.pi
-            covariance = norms * (torch.sqrt(1 - cosine**2) / math.pi + slope * cosine) + bias
+            covariance, slope = relu_kernel(covariance, *own)
+            covariance = covariance + bias
             tangent = covariance + tangent * slope
-            # With variance 2 / fan-in a ReLU layer keeps the second moment.
             own = [each + bias for each in own]
         return tangent if self.kind == "ntk" else covariance
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Refuse: without a training set an infinite network has no answers.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError(
-            "an infinitely wide network has a kernel and no logits; choose another architecture, such as mlp"
-        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Generator, Tensor
 
@@ -20,6 +21,7 @@ from attar.optim import OptimSpec
 from attar.settings import Settings
 
 __all__ = [
+    "AsGraph",
     "CacheMode",
     "DataInfo",
     "Export",
@@ -30,6 +32,7 @@ __all__ = [
     "MethodSettings",
     "Modality",
     "ParameterizationPlugin",
+    "ReadsArrays",
     "Selector",
     "Tabular",
     "meant_for",
@@ -150,6 +153,36 @@ class Tabular(Protocol):
 
         Raises:
             UsageError: If the format cannot hold the batch, or ``datasets`` is not installed.
+        """
+
+
+@runtime_checkable
+class AsGraph(Protocol):
+    """What an export offers beside, where it can be had as a graph of PyTorch Geometric."""
+
+    def graph(self, batch: Batch, info: DataInfo, dtype: ExportType) -> Any:
+        """Return a ``torch_geometric.data.Data`` in memory.
+
+        Raises:
+            UsageError: If the format cannot hold the batch, or ``torch_geometric`` is not installed.
+        """
+
+
+@runtime_checkable
+class ReadsArrays(Protocol):
+    """What a modality offers beside, where a set can be given as plain arrays."""
+
+    def set_of(self, arrays: Mapping[str, NDArray[Any]], task: Task) -> SyntheticSet:
+        """Return the set that arrays hold, such as those that the modality's ``npz`` export writes.
+
+        Args:
+            arrays: NumPy arrays by name: ``labels`` ``(n,)``, perhaps ``targets``
+                ``(n, classes)``, and what the modality says. Nothing of them was checked, except
+                that none holds Python objects; ``classes`` is checked and left out before.
+            task: The real data that the set stands for.
+
+        Raises:
+            UsageError: If an array is missing or unknown, or does not fit the task.
         """
 
 

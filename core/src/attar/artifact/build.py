@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from attar.artifact.manifest import DataRecord, Environment, Manifest, MethodRecord, SizeRecord
+from attar.artifact.manifest import DataRecord, Environment, Kind, Manifest, MethodRecord, SizeRecord
 from attar.artifact.store import Artifact, serialize, tensor_records
 from attar.contracts import SyntheticSet, Task
 from attar.cost import Cost
@@ -40,7 +40,7 @@ def make_artifact(
     modality: Modality,
     syn: SyntheticSet,
     *,
-    kind: Literal["distilled", "selected"],
+    kind: Kind,
     method: MethodRecord,
     seed: int,
     cost: Cost,

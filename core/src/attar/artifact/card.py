@@ -11,7 +11,7 @@ from attar.errors import InternalError, UsageError
 if TYPE_CHECKING:
     from attar.artifact.manifest import Manifest
 
-__all__ = ["LICENSES", "check_license", "code", "dataset_card"]
+__all__ = ["LICENSES", "check_license", "code", "dataset_card", "made_by"]
 
 _CATEGORIES = {
     "image": "image-classification",
@@ -58,6 +58,13 @@ def code(text: str) -> str:
     return f"`{clean}`" if clean else "` `"
 
 
+def made_by(manifest: Manifest) -> str:
+    """Return how a set came about, as Markdown."""
+    return (
+        "given as arrays" if manifest.kind == "given" else f"{manifest.kind} by {code(manifest.method.name)}"
+    )
+
+
 def _head(license: str, category: str, size: str) -> str:
     """Return a card's head as YAML; a license that the Hub does not know is named in it."""
     # Needed only where a card is written, and slow to import.
@@ -97,7 +104,6 @@ def dataset_card(manifest: Manifest, *, license: str = "") -> str:
     data, size, method = manifest.data, manifest.size, manifest.method
     category = next((name for name, most in _SIZES if size.decoded < most), "n>1M")
     task = _CATEGORIES.get(data.modality, "tabular-classification")
-    made = "distilled by" if manifest.kind == "distilled" else "selected by"
     shown = ", ".join(code(name) for name in data.classes[:50])
     more = f" and {len(data.classes) - 50} more" if len(data.classes) > 50 else ""
     rows = [
@@ -111,7 +117,7 @@ def dataset_card(manifest: Manifest, *, license: str = "") -> str:
         ("Cost", f"{manifest.cost.cpu:,.0f} CPU seconds"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    body = f"""# A small set {made} {code(method.name)}
+    body = f"""# A small set {made_by(manifest)}
 
 This folder holds a small training set that stands for a much larger real one.
 

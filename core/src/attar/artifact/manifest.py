@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "DataRecord",
     "Environment",
+    "Kind",
     "Manifest",
     "MethodRecord",
     "SizeRecord",
@@ -31,6 +32,9 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 """Version of the manifest's form that this package writes."""
+
+Kind: TypeAlias = Literal["distilled", "selected", "given"]
+"""How a set came about: learned, chosen from the real data, or made by other software."""
 
 MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each older version, what turns its manifest into that of the next version."""
@@ -143,7 +147,7 @@ class Manifest(Record):
     """The whole of ``manifest.json``."""
 
     schema_version: Literal[1] = 1
-    kind: Literal["distilled", "selected"]
+    kind: Kind
     data: DataRecord
     method: MethodRecord
     set: dict[str, Any]

@@ -162,6 +162,23 @@ class Artifact:
 
         return to_hf(self, dtype)
 
+    def to_pyg(self, dtype: str = "") -> Any:
+        """Return a synthetic graph as a ``torch_geometric.data.Data`` in memory.
+
+        It has ``x`` ``(n, d)``, scaled as models take it, ``edge_index`` ``(2, E)`` with each edge
+        in both directions and no loops, ``edge_weight`` ``(E,)``, ``y`` ``(n,)`` and, where they are
+        learned, ``targets`` ``(n, classes)``.
+
+        Args:
+            dtype: ``float32`` or ``float16``, of features and weights; by default ``float32``.
+
+        Raises:
+            UsageError: If ``torch_geometric`` is not installed, or the set is no graph.
+        """
+        from attar.exports import to_pyg
+
+        return to_pyg(self, dtype)
+
     def save(self, path: str | Path, *, force: bool = False, license: str = "") -> Path:
         """Write the artifact as a folder, whole or not at all.
 

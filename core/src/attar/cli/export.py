@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from attar import exports, hub
 from attar.allocator import keep_memory
-from attar.api import load_task
-from attar.artifact import Artifact, load
+from attar.artifact import load
 from attar.artifact.remote import is_remote, parse_address
 from attar.cli import tables
-from attar.cli.work import below, cache_mode, data_of
+from attar.cli.work import Source, below, data_of, options_of
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings
 from attar.exports import AccuracyChange, ExportRecord
@@ -32,23 +29,6 @@ class ExportResult(ExportRecord):
     """
 
     accuracy: AccuracyChange | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where the real data are, for what needs them.
-
-    Attributes:
-        data: Name of known data, or the path of the user's own; None as the artifact says.
-        root: Folder of known data.
-        download: Whether they may be downloaded.
-        cache: Whether what is decoded is kept.
-    """
-
-    data: str | None
-    root: Path | None
-    download: bool
-    cache: str
 
 
 def _beside(run: str, format: str) -> Path:
@@ -87,7 +67,9 @@ def export(
     artifact = load(run, registry=registry)
     shown = not quiet and not as_json
     # What is wrong with the data is said before anything is written.
-    task = _task(artifact, source, changes, registry, shown) if accuracy else None
+    task = None
+    if accuracy:
+        task = source.load(data_of(artifact, registry, options_of(changes)), shown)
     settings = EvaluationSettings(
         protocol=protocol(protocol_name, below("protocol.", changes), artifact.domain(registry).protocols),
         model=model or "",
@@ -108,20 +90,6 @@ def export(
         tables.print_json(result)
     else:
         tables.print_pairs(_rows(result))
-
-
-def _task(
-    artifact: Artifact, source: Source, changes: Mapping[str, str], registry: Registry, show: bool
-) -> Any:
-    options = {key.removeprefix("options."): value for key, value in below("data.", changes).items()}
-    return load_task(
-        data_of(artifact, registry, options),
-        source.data or artifact.manifest.data.name,
-        source.root,
-        source.download,
-        cache=cache_mode(source.cache),
-        show=show,
-    )
 
 
 def _rows(result: ExportResult) -> dict[str, str]:

@@ -202,7 +202,10 @@ def run(
 def evaluate(
     what: Annotated[
         list[str],
-        typer.Argument(metavar="[MODALITY] RUN…", help="Runs or artifacts that differ in their seeds."),
+        typer.Argument(
+            metavar="[MODALITY] RUN…",
+            help="Runs or artifacts that differ in their seeds; or MODALITY and .npz files with --data.",
+        ),
     ],
     data: o.Data = None,
     root: o.Root = None,
@@ -229,23 +232,22 @@ def evaluate(
     as_json: o.Json = False,
 ) -> None:
     """Train fresh networks on a set and on its baselines, and test each once."""
-    from attar.cli import work
+    from attar.cli import evaluating, work
 
-    work.evaluate(
+    evaluating.evaluate(
         what,
-        data=data,
-        root=root,
-        download=download,
-        cache=cache,
-        protocol_name=protocol or "",
-        baselines=baselines,
-        model=model,
-        architectures=architecture or [],
-        equal_bytes=equal_bytes,
+        source=work.Source(data=data, root=root, download=download, cache=cache),
+        training=evaluating.Training(
+            protocol=protocol or "",
+            baselines=baselines,
+            model=model,
+            architectures=architecture or [],
+            equal_bytes=equal_bytes,
+            seed=seed,
+            workers=workers,
+        ),
         per_class=per_class,
-        seed=seed,
         changes=o.parse_changes(changes),
-        workers=workers,
         quiet=quiet,
         verbose=verbose,
         as_json=as_json,

@@ -15,7 +15,8 @@ __all__ = ["export", "push"]
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run or an artifact.")],
     format: Annotated[
-        str, typer.Option("--format", help="npz or parquet; for images also png or imagefolder.")
+        str,
+        typer.Option("--format", help="npz, parquet; for images also png, imagefolder; for graphs npz, pyg."),
     ],
     dtype: Annotated[
         str, typer.Option("--dtype", help="uint8, float16 or float32 [default: what suits the format].")

@@ -124,8 +124,9 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
 def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
     """Say what an artifact is."""
     data, size, cost = manifest.data, manifest.size, manifest.cost
+    made = "given as arrays" if manifest.kind == "given" else f"{manifest.kind} by {manifest.method.name}"
     rows = {
-        "kind": f"{manifest.kind} by {manifest.method.name}",
+        "kind": made,
         "reference": manifest.method.reference,
         "data": f"{data.name} ({data.modality}), {sum(data.counts):,} training samples",
         "classes": ", ".join(data.classes),

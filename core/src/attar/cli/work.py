@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,24 +12,31 @@ import torch
 
 from attar.allocator import keep_memory
 from attar.api import load_task, name_of
-from attar.artifact import Artifact, load
-from attar.artifact.store import fetched
+from attar.artifact import Artifact
 from attar.cli import tables
+from attar.contracts import Task
 from attar.devices import find_device
 from attar.errors import UsageError
-from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
-from attar.files import portable_names, to_json, write_file
-from attar.jobs import default_workers
+from attar.files import portable_names
 from attar.plugins import CacheMode
-from attar.protocols import protocol
 from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
 from attar.registry import Registry
-from attar.reports import Report, Seconds
+from attar.reports import Seconds
 from attar.runner import Stopped
 from attar.runs import RunSettings, check_recipe, distill_recipe, interruptible, start
 from attar.settings import Record, parse, unknown
 
-__all__ = ["DistillResult", "distill", "evaluate", "make_recipe"]
+__all__ = [
+    "DistillResult",
+    "Source",
+    "begin",
+    "below",
+    "cache_mode",
+    "data_of",
+    "distill",
+    "make_recipe",
+    "options_of",
+]
 
 
 class DistillResult(Record):
@@ -61,10 +68,38 @@ class Plan(Record):
     model: str
 
 
-def _logging(verbose: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the real data are, for what needs them.
+
+    Attributes:
+        data: Name of known data, or the path of the user's own; None as the artifact says.
+        root: Folder of known data.
+        download: Whether they may be downloaded.
+        cache: Whether what is decoded is kept.
+    """
+
+    data: str | None
+    root: Path | None
+    download: bool
+    cache: str
+
+    def load(self, resolved: Resolved, show: bool) -> Task:
+        """Return the data that a resolved recipe names, from where they are.
+
+        Raises:
+            UsageError: If they are missing or do not fit.
+        """
+        name = self.data or resolved.recipe.data.name
+        return load_task(resolved, name, self.root, self.download, cache=cache_mode(self.cache), show=show)
+
+
+def begin(verbose: bool) -> None:
+    """Prepare the process for the work of a command."""
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="attar: %(message)s", force=True
     )
+    keep_memory()
 
 
 def make_recipe(
@@ -108,6 +143,11 @@ def _size(values: Mapping[str, Any]) -> SizeRecipe:
 
 
 def cache_mode(name: str) -> CacheMode:
+    """Return the mode of a name.
+
+    Raises:
+        UsageError: If there is none.
+    """
     modes: dict[str, CacheMode] = {"auto": "auto", "disk": "disk", "none": "none"}
     if name not in modes:
         raise UsageError(unknown("cache", name, modes))
@@ -145,8 +185,7 @@ def distill(
     as_json: bool,
 ) -> int:
     """Carry out a recipe and say what came of it; return the exit code."""
-    _logging(verbose)
-    keep_memory()
+    begin(verbose)
     if threads is not None:
         torch.set_num_threads(threads)
     registry = Registry()
@@ -229,86 +268,14 @@ def _say_made(artifact: Artifact, place: Path, as_json: bool) -> None:
         tables.print_made(result)
 
 
-def _split(what: Sequence[str], registry: Registry) -> tuple[str | None, list[Path]]:
-    """Return the modality, if one is named first, and the runs."""
-    names = list(what)
-    modality = None
-    if names[0] in registry.names("modalities") and not Path(names[0]).exists():
-        modality = names.pop(0)
-    if not names:
-        raise UsageError("name a run or an artifact to evaluate")
-    return modality, [fetched(name) for name in names]
-
-
-def _baselines(text: str) -> tuple[str, ...]:
-    if text in ("all", "none"):
-        return BASELINES if text == "all" else ()
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def evaluate(
-    what: Sequence[str],
-    *,
-    data: str | None,
-    root: Path | None,
-    download: bool,
-    cache: str,
-    protocol_name: str,
-    baselines: str,
-    model: str | None,
-    architectures: Sequence[str],
-    equal_bytes: bool,
-    per_class: bool,
-    seed: int,
-    changes: Mapping[str, str],
-    workers: int | None,
-    quiet: bool,
-    verbose: bool,
-    as_json: bool,
-) -> int:
-    """Evaluate runs and say what came of it."""
-    _logging(verbose)
-    keep_memory()
-    registry = Registry()
-    modality, paths = _split(what, registry)
-    odd = [key for key in changes if not key.startswith(("protocol.", "data."))]
-    if odd:
-        raise UsageError(
-            f"unknown setting {odd[0]!r}: an evaluation has settings 'protocol.…', and 'data.…' "
-            f"for how data are loaded"
-        )
-    sets = [load(path, registry=registry) for path in paths]
-    chosen = protocol(protocol_name, below("protocol.", changes), sets[0].domain(registry).protocols)
-    record = sets[0].manifest.data
-    if modality is not None and modality != record.modality:
-        raise UsageError(f"{str(paths[0])!r} is of modality {record.modality!r}, not {modality!r}")
-    options = {key.removeprefix("options."): value for key, value in below("data.", changes).items()}
-    resolved = data_of(sets[0], registry, options)
-    shown = not quiet and not as_json
-    kept = cache_mode(cache)
-    task = load_task(resolved, data or record.name, root, download, cache=kept, show=shown)
-    settings = EvaluationSettings(
-        protocol=chosen,
-        baselines=_baselines(baselines),
-        model=model or "",
-        architectures=architectures,
-        equal_bytes=equal_bytes,
-        seed=seed,
-        workers=workers or default_workers(),
-        show=shown,
-    )
-    report = evaluate_sets(task, sets, settings, registry)
-    _keep(report, paths[0])
-    if as_json:
-        tables.print_json(report)
-    else:
-        tables.print_report(report, per_class=per_class)
-    return 0
-
-
 def below(prefix: str, changes: Mapping[str, str]) -> dict[str, str]:
     """Return the changes whose keys start with a prefix, without it."""
     return {key.removeprefix(prefix): value for key, value in changes.items() if key.startswith(prefix)}
+
+
+def options_of(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return the changes to how data are loaded, ``data.KEY`` or ``data.options.KEY``, by KEY."""
+    return {key.removeprefix("options."): value for key, value in below("data.", changes).items()}
 
 
 def data_of(artifact: Artifact, registry: Registry, changes: Mapping[str, str]) -> Resolved:
@@ -321,11 +288,3 @@ def data_of(artifact: Artifact, registry: Registry, changes: Mapping[str, str]) 
         method="random",
     )
     return resolve(recipe, registry)
-
-
-def _keep(report: Report, path: Path) -> None:
-    """Write a report beside the artifact of a run, which is itself never changed."""
-    if not (path / "artifact").is_dir():
-        return
-    target = path / "evaluations" / f"{report.protocol.name.rstrip('*')}-{report.protocol.digest()}.json"
-    write_file(target, to_json(report.model_dump(mode="json")))

@@ -1,7 +1,7 @@
 """Losses, sources, and the methods composed of them."""
 
 from attar.objectives.dc import DC, DSA, ONE_STEP, DCSettings, DSASettings, GradientSettings, OneStepSettings
-from attar.objectives.distribution import MeanEmbedding
+from attar.objectives.distribution import MeanEmbedding, MeanFeatures
 from attar.objectives.dm import DM, DMSettings
 from attar.objectives.gradient import GradientMatch, absolute, cosine_rows, squared
 from attar.objectives.idc import IDC, IDCSettings
@@ -41,6 +41,7 @@ __all__ = [
     "KIPSettings",
     "Kernel",
     "MeanEmbedding",
+    "MeanFeatures",
     "ModelKernel",
     "OnReal",
     "OnSet",

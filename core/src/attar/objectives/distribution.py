@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from attar.contracts import Context, RealDraw, Subject
 from attar.errors import InternalError
 from attar.portions import rows_at_once
 
-__all__ = ["MeanEmbedding", "class_means", "embed"]
+__all__ = ["MeanEmbedding", "MeanFeatures", "class_means", "embed", "feature_maps"]
 
 
 def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
@@ -31,6 +31,20 @@ def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
         whole: Tensor = function(batch.inputs)
         return whole
     return torch.cat([function(piece.inputs) for piece in batch.chunks(rows_at_once(batch, chunk))])
+
+
+def feature_maps(model: nn.Module, batch: Batch, chunk: int) -> list[Tensor]:
+    """Return the outputs of each layer that a model tells of, ``(n, d)`` each; see :func:`embed`.
+
+    Args:
+        model: A model with ``feature_maps``.
+        batch: The batch.
+        chunk: Most rows in a piece.
+    """
+    function = capability(model, "feature_maps")
+    pieces = [batch] if coupled(model) else batch.chunks(rows_at_once(batch, chunk))
+    columns = zip(*(function(piece.inputs) for piece in pieces), strict=True)
+    return [torch.cat(column).flatten(1) for column in columns]
 
 
 def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -85,3 +99,57 @@ class MeanEmbedding:
         means = class_means(embeddings, syn.labels, len(ctx.task.classes))
         present = torch.bincount(syn.labels, minlength=len(means)) > 0
         return ((means - stats)[present] ** 2).sum()
+
+
+@dataclass(frozen=True)
+class MeanFeatures:
+    """Squared distance of class means in every layer: ``Σ_c w_c Σ_l ‖mean φ_l(T_c) − mean φ_l(S_c)‖²``.
+
+    Attributes:
+        per_class: Real samples of each class that a mean is taken over.
+        weighted: Whether a class counts as its share of the training samples; else all weigh 1.
+        chunk: Most rows that go through an uncoupled model at a time.
+
+    References:
+        Liu et al., "Graph Condensation via Receptive Field Distribution Matching", 2022, whose
+        classes weigh by their share.
+    """
+
+    per_class: int = 256
+    weighted: bool = False
+    chunk: int = 512
+
+    needs = frozenset({"feature_maps"})
+    claims = frozenset({"zero_at_real", "order_free", "by_class"})
+
+    @property
+    def real(self) -> RealDraw:
+        """Real samples wanted."""
+        return RealDraw(per_class=self.per_class)
+
+    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> list[Tensor]:
+        """Return the means of each layer over the real data, ``(classes, d)`` each."""
+        if real is None:
+            raise InternalError("matching mean features was given no real data")
+        with torch.no_grad():
+            layers = feature_maps(subject.model, real, self.chunk)
+        return [class_means(layer, real.labels, len(ctx.task.classes)) for layer in layers]
+
+    def compare(
+        self,
+        subject: Subject,
+        stats: Sequence[Tensor],
+        syn: Batch,
+        ctx: Context,
+        learned: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return the summed squared distance over the classes that the synthetic batch holds."""
+        classes = len(ctx.task.classes)
+        present = torch.bincount(syn.labels, minlength=classes) > 0
+        counts = ctx.task.counts.to(syn.labels.device)
+        weights = counts / counts.sum() if self.weighted else torch.ones_like(counts)
+        total = torch.zeros((), device=syn.labels.device)
+        for wanted, layer in zip(stats, feature_maps(subject.model, syn, self.chunk), strict=True):
+            apart = ((class_means(layer, syn.labels, classes) - wanted) ** 2).sum(1)
+            total = total + (weights.to(apart.dtype) * apart)[present].sum()
+        return total

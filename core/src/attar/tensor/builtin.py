@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +14,7 @@ from attar.architectures import Architecture
 from attar.errors import UsageError
 from attar.infinite import InfiniteMLP
 from attar.nets import MLP, ConvNet, Linear
+from attar.npz import read_npz
 from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
 from attar.tensor.given import read_pairs
@@ -126,45 +123,6 @@ def tensor_task(
     )
 
 
-def _open_npz(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            return {name.removesuffix(".npy"): _read_npy(archive, name) for name in archive.namelist()}
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        tokenize.TokenError,
-        SyntaxError,
-        MemoryError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise UsageError(
-            f"{path.name} is no NumPy archive of plain arrays; write it with "
-            f"numpy.savez(file, x_train=…, y_train=…)"
-        ) from error
-
-
-def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return an array of an archive after checking that it is as large as its header says."""
-    size = archive.getinfo(name).file_size
-    with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
-        reader = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = reader(member)
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize > size:
-            raise ValueError(name)
-    with archive.open(name) as member:
-        found: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    return found
-
-
 def _given(given: GivenData, name: str, options: SplitOptions) -> TensorTask:
     values, labels = read_pairs(given.train, name)
     test = None if given.test is None else read_pairs(given.test, f"{name} (test)")
@@ -206,7 +164,7 @@ class BuiltinModality(TensorModality):
             raise UsageError(f"{known}, or give the path of a .npz file with --data")
         if not path.is_file():
             raise UsageError(f"there is no file {request.data!r}; give the path of a .npz file with --data")
-        arrays = _open_npz(path)
+        arrays = read_npz(path, "numpy.savez(file, x_train=…, y_train=…)")
         if not arrays:
             raise UsageError(f"{path.name} holds no arrays; it needs x_train and y_train")
         missing = {"x_train", "y_train"} - arrays.keys()

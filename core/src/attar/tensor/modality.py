@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from attar.architectures import Architecture, Family
 from attar.batch import Batch
-from attar.contracts import Augment, LabelKind, StorageType, SyntheticSet
+from attar.contracts import Augment, LabelKind, StorageType, SyntheticSet, Task
 from attar.errors import UsageError
 from attar.plugins import DataInfo, Export
 from attar.registry import Registry
 from attar.render import grid_picture
 from attar.rng import derive
 from attar.settings import Settings, parse
+from attar.tensor.arrays import check_names, read_values, set_of_values
 from attar.tensor.domain import TensorDomain, natural_values
 from attar.tensor.export import Npz, Parquet
 from attar.tensor.items import Items, ItemsView, check_labels
@@ -149,6 +151,9 @@ EXPORTS: Mapping[str, Export] = {
 }
 """The formats of every tensor set."""
 
+_PLAIN = Npz(summary="", dtypes=("float32",))
+"""Arrays in the unit of the data, which is what sets are given in where no format says another."""
+
 
 class TensorModality:
     """Base of modalities whose samples are tensors: they add loading and architectures.
@@ -198,6 +203,23 @@ class TensorModality:
     def restore(self, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SyntheticSet:
         """Rebuild a set from its description and stored tensors."""
         return restore_set(self.registry, description, tensors)
+
+    def set_of(self, arrays: Mapping[str, NDArray[Any]], task: Task) -> SyntheticSet:
+        """Return the set that arrays hold.
+
+        Args:
+            arrays: ``inputs`` ``(n, *feature)`` in the unit that the export ``npz`` writes,
+                ``labels`` ``(n,)`` and perhaps ``targets`` ``(n, classes)``.
+            task: The real data that the set stands for.
+
+        Raises:
+            UsageError: If an array is missing or unknown, or does not fit the task.
+        """
+        check_names(arrays, ("inputs", "labels"), ("targets",))
+        natural = read_values(arrays["inputs"], "inputs", task.feature, task.name)
+        own = next((each for each in self.exports().values() if isinstance(each, Npz)), _PLAIN)
+        info = DataInfo(classes=task.classes, axes=task.axes, preprocessing=task.preprocessing)
+        return set_of_values(own.standardize(info).encode(natural), arrays, task, self.registry)
 
     def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
         """Return one array per sample to draw: ``(h, w)``, ``(h, w, 3)`` in [0, 1], or ``(d,)``."""

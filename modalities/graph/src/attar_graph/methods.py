@@ -8,14 +8,27 @@ from typing import ClassVar, Literal
 
 from attar.contracts import LabelKind, Objective
 from attar.objectives.dc import DISTANCES
+from attar.objectives.distribution import MeanFeatures
 from attar.objectives.gradient import GradientMatch
+from attar.objectives.ridge import ModelKernel, RidgeRegression
 from attar.objectives.rounds import OnSet, Rounds
 from attar.objectives.sources import Fresh
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
 from pydantic import Field
 
-__all__ = ["DOSCOND", "DOSCOND_X", "GCOND", "GCOND_X", "DosCondSettings", "GCondSettings"]
+__all__ = [
+    "DOSCOND",
+    "DOSCOND_X",
+    "GCDM",
+    "GCOND",
+    "GCOND_X",
+    "GC_SNTK",
+    "DosCondSettings",
+    "GCDMSettings",
+    "GCSNTKSettings",
+    "GCondSettings",
+]
 
 
 class GraphSettings(MethodSettings):
@@ -28,9 +41,6 @@ class GraphSettings(MethodSettings):
         lr_structure: Step size of the structure.
         final: Fraction of the step sizes that is left at the end.
         per_class: Training nodes of each class per step, at most.
-        distance: Distance of two gradients: ``cosine`` over output rows, ``mse`` or ``l1``.
-        weighted: Whether a class counts as its share of the synthetic nodes does beside the
-            largest's.
     """
 
     model: str = "sgc,width=256,threshold=0"
@@ -39,11 +49,22 @@ class GraphSettings(MethodSettings):
     lr_structure: float = Field(default=1e-2, gt=0)
     final: float = Field(default=1.0, ge=0, le=1)
     per_class: int = Field(default=256, ge=1)
+
+
+class GradientSettings(GraphSettings):
+    """Settings of methods that match gradients.
+
+    Attributes:
+        distance: Distance of two gradients: ``cosine`` over output rows, ``mse`` or ``l1``.
+        weighted: Whether a class counts as many times as it has training nodes, in parts of the
+            largest class's.
+    """
+
     distance: Literal["cosine", "mse", "l1"] = "cosine"
     weighted: bool = True
 
 
-class GCondSettings(GraphSettings):
+class GCondSettings(GradientSettings):
     """Settings of GCond.
 
     A round starts with a fresh model and has `outer` steps; between them the model is trained on
@@ -67,7 +88,7 @@ class GCondXSettings(GCondSettings):
     structure: str = "none"
 
 
-class DosCondSettings(GraphSettings):
+class DosCondSettings(GradientSettings):
     """Settings of DosCond: each model is used as it was drawn.
 
     Attributes:
@@ -86,6 +107,32 @@ class DosCondXSettings(DosCondSettings):
     structure: str = "none"
 
 
+class GCDMSettings(GraphSettings):
+    """Settings of GCDM.
+
+    Attributes:
+        reuse: Steps per model.
+        weighted: Whether a class counts as its share of the training nodes.
+    """
+
+    structure: str = "pairwise"
+    model: str = "gcn,dropout=0,threshold=0"
+    reuse: int = Field(default=1, ge=1)
+    weighted: bool = True
+
+
+class GCSNTKSettings(GraphSettings):
+    """Settings of GC-SNTK.
+
+    Attributes:
+        ridge: Ridge in units of the mean of the kernel's diagonal.
+    """
+
+    model: str = "sntk,threshold=0"
+    structure: str = "none"
+    ridge: float = Field(default=1e-2, gt=0)
+
+
 @dataclass(frozen=True)
 class _Condensation:
     """What registers a method of graph condensation."""
@@ -98,14 +145,15 @@ class _Condensation:
     conformance_settings: ClassVar[Mapping[str, object]] = {"structure": "", "model": "mlp", "lr": 0.02}
 
     def optimizers(self, settings: GraphSettings) -> Mapping[str, OptimSpec]:
-        """Return Adam for features and structure."""
+        """Return Adam for features, structure, and labels where they are learned."""
         return {
             "values": OptimSpec(name="adam", lr=settings.lr, final=settings.final, relative=True),
             "structure": OptimSpec(name="adam", lr=settings.lr_structure, final=settings.final),
+            "labels": OptimSpec(name="adam", lr=settings.lr_labels, final=settings.final),
         }
 
 
-def _loss(settings: GraphSettings) -> GradientMatch:
+def _loss(settings: GradientSettings) -> GradientMatch:
     return GradientMatch(
         distance=DISTANCES[settings.distance], per_class=settings.per_class, weighted=settings.weighted
     )
@@ -146,6 +194,35 @@ class DosCondMethod(_Condensation):
         )
 
 
+@dataclass(frozen=True)
+class GCDMMethod(_Condensation):
+    """Registers GCDM."""
+
+    Settings: type[GCDMSettings] = GCDMSettings
+
+    def build(self, settings: GCDMSettings) -> Objective:
+        """Return mean features of every layer × fresh models."""
+        loss = MeanFeatures(per_class=settings.per_class, weighted=settings.weighted)
+        return Objective(loss=loss, source=Fresh(model=settings.model, reuse=settings.reuse), siamese=False)
+
+
+@dataclass(frozen=True)
+class GCSNTKMethod(_Condensation):
+    """Registers GC-SNTK."""
+
+    label_kinds: tuple[LabelKind, ...] = ("hard", "regression")
+    Settings: type[GCSNTKSettings] = GCSNTKSettings
+    conformance_settings: ClassVar[Mapping[str, object]] = {
+        **_Condensation.conformance_settings,
+        "model": "ntk",
+    }
+
+    def build(self, settings: GCSNTKSettings) -> Objective:
+        """Return ridge regression on the kernel of an infinitely wide graph network."""
+        loss = RidgeRegression(kernel=ModelKernel(), per_class=settings.per_class, ridge=settings.ridge)
+        return Objective(loss=loss, source=Fresh(model=settings.model), siamese=False)
+
+
 _GCOND = "Jin et al., Graph Condensation for Graph Neural Networks, ICLR 2022"
 _DOSCOND = "Jin et al., Condensing Graphs via One-Step Gradient Matching, KDD 2022"
 GCOND = GCondMethod(
@@ -155,4 +232,12 @@ GCOND_X = GCondMethod("graph condensation without structure", _GCOND, Settings=G
 DOSCOND = DosCondMethod("one-step graph condensation: gradients of fresh models", _DOSCOND)
 DOSCOND_X = DosCondMethod(
     "one-step graph condensation without structure", _DOSCOND, Settings=DosCondXSettings
+)
+GCDM = GCDMMethod(
+    "graph condensation by distributions: class means in every layer of fresh models",
+    "Liu et al., Graph Condensation via Receptive Field Distribution Matching, 2022",
+)
+GC_SNTK = GCSNTKMethod(
+    "graph condensation by ridge regression on the tangent kernel of a graph network",
+    "Wang et al., Fast Graph Condensation with Structure-based Neural Tangent Kernel, WWW 2024",
 )

@@ -8,12 +8,11 @@ nodes that it is asked about, seeing the whole graph.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
-from attar.architectures import Architecture
 from attar.nets import Count
 from pydantic import Field
 from torch import Tensor, nn
@@ -23,8 +22,6 @@ from attar_graph.graph import Graph, Nodes
 
 __all__ = [
     "APPNP",
-    "ARCHITECTURES",
-    "GAT",
     "GCN",
     "GIN",
     "MLP",
@@ -32,6 +29,9 @@ __all__ = [
     "ChebNet",
     "GraphNetwork",
     "GraphSAGE",
+    "Rate",
+    "Weight",
+    "product",
 ]
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -124,14 +124,14 @@ class SGC(GraphNetwork):
         return self.answer(inputs.graph, self.embed(inputs))
 
 
-def _product(graph: Graph, values: Tensor, layer: nn.Linear) -> Tensor:
+def product(graph: Graph, values: Tensor, layer: nn.Linear) -> Tensor:
     """Return ``values · Wᵀ``, where values that are the graph's features may be sparse."""
     return graph.product(layer) if values is graph.features else values @ layer.weight.T
 
 
 def _linear(graph: Graph, values: Tensor, layer: nn.Linear) -> Tensor:
-    product = _product(graph, values, layer)
-    return product if layer.bias is None else product + layer.bias
+    lifted = product(graph, values, layer)
+    return lifted if layer.bias is None else lifted + layer.bias
 
 
 class Stacked(GraphNetwork):
@@ -199,7 +199,7 @@ class GCN(Stacked):
     def apply_layer(self, layer: Any, graph: Graph, values: Tensor) -> Tensor:
         """Return ``Ã H W + b``."""
         adjacency = graph.adjacency.normalized("symmetric", loops=True)
-        total: Tensor = adjacency.matmul(_product(graph, values, layer)) + layer.bias
+        total: Tensor = adjacency.matmul(product(graph, values, layer)) + layer.bias
         return total
 
 
@@ -218,7 +218,7 @@ class GraphSAGE(Stacked):
     def apply_layer(self, layer: Any, graph: Graph, values: Tensor) -> Tensor:
         """Return ``H W₁ + D⁻¹A H W₂ + b``."""
         adjacency = graph.adjacency.normalized("row", loops=False)
-        return _linear(graph, values, layer[0]) + adjacency.matmul(_product(graph, values, layer[1]))
+        return _linear(graph, values, layer[0]) + adjacency.matmul(product(graph, values, layer[1]))
 
 
 class ChebNet(Stacked):
@@ -256,7 +256,7 @@ class ChebNet(Stacked):
     def apply_layer(self, layer: Any, graph: Graph, values: Tensor) -> Tensor:
         """Return ``Σ_k T_k(L̂) H W_k + b`` by Clenshaw's recurrence, with ``L̂ = −D^−½ A D^−½``."""
         adjacency = graph.adjacency.normalized("symmetric", loops=False)
-        terms = [_product(graph, values, each) for each in layer]
+        terms = [product(graph, values, each) for each in layer]
         later = latest = torch.zeros_like(terms[0])
         for term in reversed(terms[1:]):
             later, latest = term - 2 * adjacency.matmul(later) - latest, later
@@ -279,7 +279,7 @@ class GIN(Stacked):
 
     def apply_layer(self, layer: Any, graph: Graph, values: Tensor) -> Tensor:
         """Return what the MLP makes of the sums."""
-        own = _product(graph, values, layer[0])
+        own = product(graph, values, layer[0])
         summed = (1 + layer.epsilon) * own + graph.adjacency.matmul(own) + layer[0].bias
         answer: Tensor = layer[1](functional.relu(summed))
         return answer
@@ -295,77 +295,6 @@ class MLP(Stacked):
     def apply_layer(self, layer: Any, graph: Graph, values: Tensor) -> Tensor:
         """Return ``H W + b``."""
         return _linear(graph, values, layer)
-
-
-class _Attention(nn.Module):
-    """Heads that weigh neighbors by ``softmax_j LeakyReLU(a·[W h_i ‖ W h_j])``, loops included."""
-
-    def __init__(self, inward: int, outward: int, heads: int) -> None:
-        super().__init__()
-        self.lift = nn.Linear(inward, heads * outward, bias=False)
-        self.listener = nn.Parameter(torch.empty(heads, outward))
-        self.speaker = nn.Parameter(torch.empty(heads, outward))
-        nn.init.xavier_uniform_(self.listener)
-        nn.init.xavier_uniform_(self.speaker)
-        self.heads = heads
-
-    def forward(self, graph: Graph, values: Tensor, edges: Tensor) -> Tensor:
-        lifted = _product(graph, values, self.lift).view(len(values), self.heads, -1)
-        rows, columns = edges
-        scores = (lifted * self.listener).sum(2)[rows] + (lifted * self.speaker).sum(2)[columns]
-        scores = functional.leaky_relu(scores, 0.2)
-        most = scores.new_full((len(values), self.heads), -torch.inf)
-        most = most.scatter_reduce(0, rows[:, None].expand_as(scores), scores.detach(), "amax")
-        shares = (scores - most[rows]).exp()
-        total = shares.new_zeros(len(values), self.heads).index_add(0, rows, shares)
-        shares = shares / total[rows]
-        return torch.zeros_like(lifted).index_add(0, rows, shares[:, :, None] * lifted[columns])
-
-
-class GAT(GraphNetwork):
-    """Graph attention. Where edges are is what counts; how much they weigh, it learns itself.
-
-    Args:
-        feature: ``(d,)``.
-        classes: Number of classes.
-        width: Width of each head of the first layer.
-        heads: Heads of the first layer; the last has one.
-        dropout: Rate of dropout before the last layer.
-        threshold: See :class:`GraphNetwork`; an edge is either there or not, so it takes more.
-
-    References:
-        Veličković et al., "Graph Attention Networks", ICLR 2018, equations 3 to 6.
-    """
-
-    def __init__(
-        self,
-        feature: Sequence[int],
-        classes: int,
-        *,
-        width: Count = 16,
-        heads: Count = 16,
-        dropout: Rate = 0.5,
-        threshold: Weight = 0.5,
-    ) -> None:
-        super().__init__(threshold)
-        self.dropout = nn.Dropout(dropout)
-        self.first = _Attention(feature[0], width, heads)
-        self.last = _Attention(width * heads, classes, 1)
-
-    @staticmethod
-    def _edges(graph: Graph) -> Tensor:
-        where, _ = graph.adjacency.edges()
-        own = torch.arange(len(graph), device=where.device)
-        return torch.cat([where[:, where[0] != where[1]], torch.stack([own, own])], dim=1)
-
-    def hidden(self, graph: Graph) -> list[Tensor]:
-        """Return the output of the first layer."""
-        return [functional.elu(self.first(graph, graph.features, self._edges(graph)).flatten(1))]
-
-    def answer(self, graph: Graph, embedding: Tensor) -> Tensor:
-        """Return the logits."""
-        logits: Tensor = self.last(graph, self.dropout(embedding), self._edges(graph)).flatten(1)
-        return logits
 
 
 class APPNP(GraphNetwork):
@@ -411,16 +340,3 @@ class APPNP(GraphNetwork):
         for _ in range(self.hops):
             values = (1 - self.alpha) * adjacency.matmul(values) + self.alpha * own
         return values
-
-
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "gcn": GCN,
-    "sgc": SGC,
-    "sage": GraphSAGE,
-    "gat": GAT,
-    "appnp": APPNP,
-    "cheb": ChebNet,
-    "gin": GIN,
-    "mlp": MLP,
-}
-"""Networks on graphs by name; the first is the default."""

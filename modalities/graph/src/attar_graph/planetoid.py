@@ -18,6 +18,7 @@ from attar.errors import UsageError
 from torch import Tensor
 
 from attar_graph.raw import RawGraph
+from attar_graph.values import dense
 
 __all__ = ["PLANETOID", "read_planetoid"]
 
@@ -63,15 +64,10 @@ class _Rows:
         if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts) or not _pair(shape):
             raise _broken(path)
         data, columns, starts = (np.asarray(part) for part in parts)
-        rows, width = (int(side) for side in shape or ())
-        fits = len(starts) == rows + 1 and starts[0] == 0 and starts[-1] == len(columns) == len(data)
-        if not fits or (np.diff(starts) < 0).any() or rows * width > 2**32:
-            raise _broken(path)
-        if len(columns) and (columns.min() < 0 or columns.max() >= width):
-            raise _broken(path)
-        matrix = np.zeros((rows, width), dtype=np.float32)
-        np.add.at(matrix, (np.repeat(np.arange(rows), np.diff(starts)), columns), data)
-        return matrix
+        try:
+            return dense(data, starts, columns, shape or ())
+        except (TypeError, ValueError) as error:
+            raise _broken(path) from error
 
 
 def _pair(shape: object) -> bool:

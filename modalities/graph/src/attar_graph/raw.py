@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from attar_graph.adjacency import Sparse
 
-__all__ = ["RawGraph", "undirected"]
+__all__ = ["SPLITS", "RawGraph", "named_classes", "numbered_classes", "undirected"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -122,23 +124,74 @@ def undirected(edges: Tensor, weights: Tensor | None, n: int) -> Sparse:
     return Sparse.of(places // n, places % n, largest, n)
 
 
-def named_classes(values: Sequence[str], name: str) -> tuple[tuple[str, ...], Tensor]:
-    """Return the distinct labels in order, as names, and the number of each label; "" is unknown.
+def named_classes(
+    values: Sequence[str], name: str, classes: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], Tensor]:
+    """Return the names of the classes, and the number of each label.
 
-    Numbers are ordered as numbers.
+    Args:
+        values: The label of each node; "" is unknown.
+        name: What the data are called.
+        classes: The names in their order; by default the distinct labels, numbers as numbers and
+            before words.
 
     Raises:
-        UsageError: If there is a single class.
+        UsageError: If there is a single class, or a label is none of `classes`.
     """
-    known = sorted({value for value in values if value != ""}, key=_number_first)
-    if len(known) < 2:
-        raise UsageError(f"{name!r} has {len(known)} class; a classifier needs at least two")
+    found = set(values) - {""}
+    known = tuple(sorted(found, key=_number_first) if classes is None else classes)
+    _check_several(known, name)
+    odd = min(found - set(known), default=None)
+    if odd is not None:
+        raise UsageError(f"{name!r} has the label {odd!r}, which is none of its classes; name them all")
     numbers = {value: number for number, value in enumerate(known)} | {"": -1}
-    return tuple(known), torch.tensor([numbers[value] for value in values])
+    return known, torch.tensor([numbers[value] for value in values], dtype=torch.int64)
+
+
+def numbered_classes(
+    labels: Tensor, name: str, classes: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], Tensor]:
+    """Return the names of the classes, and labels numbered from 0 without gaps.
+
+    Args:
+        labels: Int64 ``(n,)``; -1 is unknown.
+        name: What the data are called.
+        classes: The names, where label i is the i-th of them or, where labels have gaps and there
+            is a name for each, the i-th label in order; by default the distinct labels themselves.
+
+    Raises:
+        UsageError: If there is a single class, or labels are negative or do not fit the names.
+    """
+    found = labels[labels != -1].unique()
+    if len(found) and int(found[0]) < 0:
+        raise UsageError(
+            f"{name!r} has the label {int(found[0])}; number the classes from 0, and what is unknown -1"
+        )
+    if classes is not None and len(found) and int(found[-1]) >= len(classes) != len(found):
+        raise UsageError(
+            f"{name!r} has the label {int(found[-1])}, but names of {len(classes)} classes; name them all"
+        )
+    if classes is not None and (not len(found) or int(found[-1]) < len(classes)):
+        _check_several(classes, name)
+        return tuple(classes), labels
+    known = tuple(str(each) for each in found.tolist()) if classes is None else tuple(classes)
+    _check_several(known, name)
+    places = torch.searchsorted(found, labels)
+    return known, torch.where(labels == -1, labels, places)
+
+
+def _check_several(classes: Sequence[str], name: str) -> None:
+    if len(classes) < 2:
+        raise UsageError(f"{name!r} has {len(classes)} class; a classifier needs at least two")
+    if len(set(classes)) < len(classes):
+        twice = Counter(classes).most_common(1)[0][0]
+        raise UsageError(f"{name!r} has two classes called {twice!r}; give each its own name")
 
 
 def _number_first(value: str) -> tuple[int, float, str]:
     try:
-        return 0, float(value), value
+        number = float(value)
     except ValueError:
         return 1, 0.0, value
+    # What is not finite has no place among numbers.
+    return (0, number, value) if math.isfinite(number) else (1, 0.0, value)

@@ -112,6 +112,10 @@ def kept(adjacency: Adjacency) -> Structure:
     return Given(packed(matrix))
 
 
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
+
+
 class PairwiseSettings(Settings):
     """Settings of :class:`Pairwise`.
 
@@ -121,12 +125,15 @@ class PairwiseSettings(Settings):
         edges: Steps of a period in which the network alone is stepped.
         features: Steps of a period after these in which the features alone are; with 0, both
             are stepped at once.
+        start: About what every edge weighs at first. Where all nodes begin as neighbors, by 0.5 as
+            published, each is the mean of all, and much of the run goes by before they differ.
     """
 
     width: int = Field(default=128, ge=1)
     layers: int = Field(default=3, ge=2)
     edges: int = Field(default=10, ge=1)
     features: int = Field(default=40, ge=0)
+    start: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
 
 class Pairwise(Structure):
@@ -156,6 +163,7 @@ class Pairwise(Structure):
             nn.Linear(settings.width, settings.width) for _ in range(settings.layers - 2)
         )
         self.last = nn.Linear(settings.width, 1)
+        nn.init.constant_(self.last.bias, _logit(settings.start))
         # Statistics of the pairs at hand: what was seen before says nothing of features that change.
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(settings.width, track_running_stats=False) for _ in range(settings.layers - 1)
@@ -202,8 +210,7 @@ class Bernoulli(Structure):
 
     def __init__(self, n: int, settings: BernoulliSettings) -> None:
         super().__init__()
-        start = math.log(settings.start / (1 - settings.start))
-        self.scores = nn.Parameter(torch.full((n * (n - 1) // 2,), start))
+        self.scores = nn.Parameter(torch.full((n * (n - 1) // 2,), _logit(settings.start)))
         self.temperature = settings.temperature
 
     def forward(self, values: Tensor) -> Adjacency:

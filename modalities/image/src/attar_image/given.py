@@ -16,7 +16,11 @@ from torch import Tensor
 
 from attar_image.decode import MOST_BYTES, Form, decode, fit
 
-__all__ = ["channels_first", "new_images", "scale_of", "to_pixels"]
+__all__ = ["channels_first", "check_levels", "new_images", "scale_of", "to_pixels"]
+
+
+_SPAN = 16.0
+"""Levels that the pixels of any set of pictures span, in 255."""
 
 
 def channels_first(values: NDArray[Any], name: str) -> NDArray[Any]:
@@ -54,6 +58,27 @@ def scale_of(values: NDArray[Any], name: str) -> float:
             f"not yet standardized, or use attar.task('tensor', …)"
         )
     return 255.0 if np.issubdtype(values.dtype, np.integer) or high > 1 else 1.0
+
+
+def check_levels(pixels: NDArray[Any]) -> None:
+    """Refuse pixels of a set that were standardized, or are fractions of white.
+
+    Other software keeps its sets so; taken for levels from 0 to 255, they would all be black.
+
+    Args:
+        pixels: Pixels of the whole set.
+
+    Raises:
+        UsageError: If they are no whole numbers and differ by less than 16 of 255 levels.
+    """
+    if not np.issubdtype(pixels.dtype, np.floating) or not pixels.size:
+        return
+    low, high = float(pixels.min()), float(pixels.max())
+    if high - low < _SPAN:
+        raise UsageError(
+            f"the pixels of 'inputs' run from {low:.3g} to {high:.3g}; give them from 0 (black) to 255 "
+            f"(white), neither as fractions nor standardized"
+        )
 
 
 def to_pixels(sample: Any, form: Form | None, where: str) -> NDArray[Any]:

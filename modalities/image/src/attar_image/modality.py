@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from attar.batch import Batch
+from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
 from attar.plugins import DataInfo, Export, LoadRequest
 from attar.settings import parse, unknown
 from attar.tensor import Items, Standardize, TensorAugment, TensorModality, TensorTask
 from attar.tensor.modality import SplitOptions, holdout
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from attar_image.augment import affine, siamese
 from attar_image.export import EXPORTS
-from attar_image.given import new_images
+from attar_image.given import check_levels, new_images
 from attar_image.networks import ARCHITECTURES
 from attar_image.public import PUBLIC
 from attar_image.sources import Images, digits, given_images, images_at, public_images
@@ -84,6 +87,15 @@ class ImageModality(TensorModality):
             UsageError: If a file is no image, or pixels have another shape.
         """
         return new_images(raw, feature, preprocess.scale)
+
+    def set_of(self, arrays: Mapping[str, NDArray[Any]], task: Task) -> SyntheticSet:
+        """Return the set that arrays hold: ``inputs`` ``(n, c, h, w)`` are pixels from 0 to 255.
+
+        Raises:
+            UsageError: If an array is missing or unknown, or does not fit the task.
+        """
+        check_levels(arrays.get("inputs", np.zeros(0)))
+        return super().set_of(arrays, task)
 
     def datasets(self) -> Mapping[str, str]:
         """Return the known data sets."""
