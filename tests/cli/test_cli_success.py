@@ -246,7 +246,7 @@ def test_control_characters_of_a_stranger_do_not_reach_the_terminal(cli, finishe
 def short_demo(monkeypatch):
     """Makes the demo quicker than --quick."""
     quick = {"networks": 1, "epochs": 1, "steps": 2}
-    monkeypatch.setattr(demo, "protocol", lambda name, changes: protocol(name, quick))
+    monkeypatch.setattr(demo, "protocol", lambda name, changes, known: protocol(name, quick, known))
     monkeypatch.setattr(attar, "distill", lambda task, **named: distill_task(task, **{**named, "steps": 2}))
     monkeypatch.setattr("attar.selectors.spaces.FEATURE_TRAINING", protocol("cpu-1", quick))
     monkeypatch.setattr(demo, "keep_memory", lambda: False)

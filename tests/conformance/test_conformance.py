@@ -24,7 +24,10 @@ def _other_test(task):
 DATA: DataTable = {
     "tensor": ("digits", "iris"),
     "image": ("digits",),
-    "graph": (ModalityData(data="karate", without_test=_other_test, row_keys=_nodes),),
+    "graph": (
+        ModalityData(data="karate", without_test=_other_test, row_keys=_nodes),
+        ModalityData(data="karate", options={"neighbors": [3, 2]}, without_test=_other_test, row_keys=_nodes),
+    ),
 }
 
 CLAIMS: dict[str, frozenset[str]] = {

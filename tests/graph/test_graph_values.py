@@ -100,6 +100,13 @@ def test_taking_nodes_keeps_their_graph():
     assert nodes.take(torch.tensor([0])).graph is graph
 
 
+def test_nodes_of_one_graph_stay_in_it_side_by_side():
+    nodes = Nodes(Graph(torch.randn(5, 2), undirected(*random_edges(0, 5, 6), 5)), torch.tensor([4, 1]))
+    joined = nodes.cat([nodes.take(torch.tensor([1]))])
+    assert joined.graph is nodes.graph
+    assert joined.index.tolist() == [4, 1, 1]
+
+
 @pytest.mark.parametrize("dense", [True, False])
 def test_graphs_side_by_side_have_no_edges_between_them(dense):
     parts = []

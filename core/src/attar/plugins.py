@@ -21,9 +21,14 @@ from attar.optim import OptimSpec
 from attar.settings import Settings
 
 __all__ = [
+    "TABULAR",
     "AsGraph",
     "CacheMode",
+    "Categorized",
     "DataInfo",
+    "DemoSpec",
+    "Demonstrates",
+    "Described",
     "Export",
     "ExportType",
     "GivenData",
@@ -93,6 +98,7 @@ class DataInfo:
         name: Name of the data.
         options: As :attr:`attar.contracts.Task.options`.
         feature: As :attr:`attar.contracts.Task.feature`.
+        about: As :attr:`Described.about`, or {} where the task says nothing.
     """
 
     classes: tuple[str, ...]
@@ -101,6 +107,73 @@ class DataInfo:
     name: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     feature: tuple[int, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What a task offers beside, where a set is better understood by knowing more of its data."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What else is worth knowing of the training data, as JSON values.
+
+        The artifact stores it and the modality gets it back in :class:`DataInfo`, so that a picture
+        can show a set beside its data without having them. It is small, and nothing in it depends
+        on the labels of the test split.
+        """
+
+
+TABULAR = "tabular-classification"
+"""What the Hugging Face Hub calls the task of data that say nothing else."""
+
+
+@runtime_checkable
+class Categorized(Protocol):
+    """What a modality offers beside, where its data are no tables.
+
+    Attributes:
+        category: What the Hugging Face Hub calls the task that the data are for, such as
+            ``image-classification``.
+    """
+
+    category: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSpec:
+    """What ``attar demo`` does.
+
+    Attributes:
+        data: Name of data that come with the modality and need no download.
+        samples: What the training samples are, as in ``handwritten digits of 8 x 8 pixels``.
+        method: Name of the method.
+        per_class: Samples per class of each set that is made.
+        seeds: Sets that are made of each size.
+        options: The modality's settings.
+        settings: The method's settings.
+        protocol: Changes to the default protocol of the data, by name.
+        workers: Processes that networks are trained in unless the user says; None for one per
+            processor, 1 where starting others takes longer than the training.
+    """
+
+    data: str
+    samples: str
+    method: str = "dm"
+    per_class: tuple[int, ...] = (1,)
+    seeds: int = 3
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    workers: int | None = None
+
+
+@runtime_checkable
+class Demonstrates(Protocol):
+    """What a modality offers beside, where it has a demonstration of its own."""
+
+    def demo(self, quick: bool) -> DemoSpec:
+        """Return what is demonstrated, with fewer steps and runs if `quick`."""
 
 
 ExportType: TypeAlias = Literal["uint8", "float16", "float32"]

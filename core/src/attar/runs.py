@@ -12,14 +12,14 @@ from pathlib import Path
 from types import FrameType
 
 from attar.architectures import check_model, code_of
-from attar.artifact import Artifact, Environment, MethodRecord, load, make_artifact
+from attar.artifact import Artifact, Environment, MethodRecord, data_record, load, make_artifact
 from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.cost import Cost, Meter
 from attar.errors import InternalError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
 from attar.labels import label_kind
-from attar.plugins import DataInfo, meant_for
+from attar.plugins import meant_for
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
@@ -281,8 +281,7 @@ def _distilled(
 def _frames(task: Task, resolved: Resolved, folder: Path, frames: int) -> list[Callable[[StepRecord], None]]:
     if not frames:
         return []
-    info = DataInfo(classes=task.classes, axes=task.axes, preprocessing=task.preprocessing)
-    return [recorder(resolved.modality, info, folder, frames)]
+    return [recorder(resolved.modality, data_record(task, task.options).info, folder, frames)]
 
 
 def _teller(advance: Advance) -> Callable[[StepRecord], None]:

@@ -108,20 +108,26 @@ def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, re
         UsageError: If `kind` is unknown.
     """
     if kind in ("real", "noise"):
-        pieces = [
-            task.draw(n, derive(seed, "init", label), [label]) for label, n in enumerate(per_class) if n
-        ]
+        rows = [_random_rows(task, label, n, seed) for label, n in enumerate(per_class) if n]
     else:
         known = registry.names("selectors")
         if kind not in known:
             raise UsageError(unknown("init", kind, ["real", "noise", *known]))
         selector = registry.get("selectors", kind)
-        rows = select(task, selector, per_class, None, seed, kind).rows
-        owners = task.labels[rows]
-        pieces = [task.gather(rows[owners == label]) for label, n in enumerate(per_class) if n]
+        chosen = select(task, selector, per_class, None, seed, kind).rows
+        owners = task.labels[chosen]
+        rows = [chosen[owners == label] for label, n in enumerate(per_class) if n]
+    whole = task.gather(torch.cat(rows))
+    places = torch.arange(len(whole)).split([len(each) for each in rows])
     wanted = [n for n in per_class if n]
-    batch = Batch.cat([_repeat(piece, n, seed) for piece, n in zip(pieces, wanted, strict=True)])
+    pieces = [_repeat(whole.take(own), n, seed) for own, n in zip(places, wanted, strict=True)]
+    batch = Batch.cat(pieces)
     return _noise(batch, seed) if kind == "noise" else batch
+
+
+def _random_rows(task: Task, label: int, n: int, seed: int) -> Tensor:
+    own = (task.labels == label).nonzero()[:, 0]
+    return own[torch.randperm(len(own), generator=derive(seed, "init", label))[:n]]
 
 
 def _normal(like: Tensor, gen: torch.Generator) -> Tensor:

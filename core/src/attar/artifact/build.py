@@ -13,7 +13,7 @@ from attar.artifact.store import Artifact, serialize, tensor_records
 from attar.contracts import SyntheticSet, Task
 from attar.cost import Cost
 from attar.errors import UsageError
-from attar.plugins import Modality
+from attar.plugins import TABULAR, Categorized, Described, Modality
 from attar.protocols import Protocol
 
 __all__ = ["data_record", "make_artifact"]
@@ -32,6 +32,7 @@ def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRec
         preprocessing=dict(task.preprocessing),
         feature=tuple(task.feature),
         license=task.license,
+        about=dict(task.about) if isinstance(task, Described) else {},
     )
 
 
@@ -65,7 +66,8 @@ def make_artifact(
             raise UsageError(f"{name!r} does not fit into {dtype}; choose run.dtype=float32")
     content = serialize(stored)
     rebuilt = modality.restore(baked.description(), stored)
-    data = data_record(task, options)
+    category = modality.category if isinstance(modality, Categorized) else TABULAR
+    data = data_record(task, options).model_copy(update={"category": category})
     with torch.no_grad():
         batch = rebuilt.decode()
     present = set(torch.bincount(rebuilt.labels).tolist()) - {0}

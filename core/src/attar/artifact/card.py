@@ -13,12 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LICENSES", "check_license", "code", "dataset_card", "made_by"]
 
-_CATEGORIES = {
-    "image": "image-classification",
-    "audio": "audio-classification",
-    "text": "text-classification",
-    "graph": "graph-ml",
-}
 _SIZES = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6))
 
 LICENSES = frozenset(
@@ -103,7 +97,7 @@ def dataset_card(manifest: Manifest, *, license: str = "") -> str:
     """
     data, size, method = manifest.data, manifest.size, manifest.method
     category = next((name for name, most in _SIZES if size.decoded < most), "n>1M")
-    task = _CATEGORIES.get(data.modality, "tabular-classification")
+    task = data.category
     shown = ", ".join(code(name) for name in data.classes[:50])
     more = f" and {len(data.classes) - 50} more" if len(data.classes) > 50 else ""
     rows = [
@@ -131,7 +125,8 @@ This folder holds a small training set that stands for a much larger real one.
 import attar
 
 artifact = attar.load("this-folder")
-inputs, labels = artifact.to_torch().tensors
+batch = artifact.decode()
+inputs, labels = batch.inputs, batch.labels
 ```
 
 `manifest.json` says everything else: preprocessing, settings, versions and hashes.

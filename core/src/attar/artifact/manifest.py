@@ -13,7 +13,7 @@ from pydantic import Field
 
 from attar.cost import Cost
 from attar.errors import UsageError
-from attar.plugins import DataInfo
+from attar.plugins import TABULAR, DataInfo
 from attar.protocols import Protocol
 from attar.settings import Record, parse
 
@@ -61,6 +61,9 @@ class DataRecord(Record):
         preprocessing: What turns raw data into what models take.
         feature: Shape of one sample as models take it; () where an older version left it out.
         license: License of the data as their owner states it, or ``unknown``.
+        about: What else is worth knowing of the training data, which the modality understands;
+            {} where it says nothing, or an older version left it out.
+        category: What the Hugging Face Hub calls the task that the data are for.
     """
 
     modality: str
@@ -73,6 +76,8 @@ class DataRecord(Record):
     preprocessing: dict[str, Any]
     feature: tuple[int, ...] = ()
     license: str = "unknown"
+    about: dict[str, Any] = {}
+    category: str = TABULAR
 
     @property
     def info(self) -> DataInfo:
@@ -84,6 +89,7 @@ class DataRecord(Record):
             name=self.name,
             options=self.options,
             feature=self.feature,
+            about=self.about,
         )
 
 

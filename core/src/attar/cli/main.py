@@ -59,7 +59,7 @@ def demo(
     quiet: o.Quiet = False,
     as_json: o.Json = False,
 ) -> None:
-    """Distill scikit-learn's handwritten digits and compare with baselines (minutes)."""
+    """Distill small data that need no download, and compare with baselines."""
     from attar.cli.demo import run_demo
 
     run_demo(

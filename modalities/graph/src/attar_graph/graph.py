@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from attar.errors import InternalError
 from torch import Tensor, nn
 
 from attar_graph.adjacency import Adjacency, beside, compressed_rows, times
+from attar_graph.propagation import propagate
 
 __all__ = ["Graph", "Nodes"]
 
@@ -39,11 +40,13 @@ class Graph:
         adjacency: Weights of the edges, without loops.
         known: What models derived from the graph, so that they derive it once; of a graph that
             asks for gradient, it lives as long as one decoding does.
+        memory: Bytes of constant propagated features above which they lie in a file; 0 for never.
     """
 
     features: Tensor
     adjacency: Adjacency
     known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    memory: int = field(default=0, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.features) != self.adjacency.n:
@@ -61,6 +64,14 @@ class Graph:
         # What is known is found again, and compressed rows are better not sent to other processes.
         return {**vars(self), "known": {}}
 
+    def with_values(self, features: Tensor, adjacency: Adjacency) -> Graph:
+        """Return a graph of other values that is kept in memory as this one is."""
+        return replace(self, features=features, adjacency=adjacency, known={})
+
+    def induced(self, nodes: Tensor) -> Graph:
+        """Return some nodes, int64 ``(k,)``, with the edges among them."""
+        return self.with_values(self.features[nodes], self.adjacency.induced(nodes))
+
     def strong(self, least: float) -> Graph:
         """Return the graph without edges that weigh less than `least`, made once."""
         adjacency = self.adjacency.strong(least) if least else self.adjacency
@@ -68,12 +79,18 @@ class Graph:
             return self
         key = f"strong {least}"
         if key not in self.known:
-            self.known[key] = Graph(self.features, adjacency)
+            self.known[key] = self.with_values(self.features, adjacency)
         found: Graph = self.known[key]
         return found
 
     def propagated(self, hops: int) -> Tensor:
         """Return ``Ã^hops X`` with the symmetric normalization Ã of A + I, ``(n, d)``, found once.
+
+        What asks for no gradient is found a few features at a time, and lies in a file where it
+        is large; see :func:`attar_graph.propagation.propagate`.
+
+        Raises:
+            UsageError: If the disk of the file is full or cannot be written.
 
         References:
             Wu et al., "Simplifying Graph Convolutional Networks", ICML 2019, equation 6.
@@ -84,8 +101,11 @@ class Graph:
             done: Tensor = self.known[key]
             return done
         adjacency, values = self.adjacency.normalized("symmetric", loops=True), self.features
-        for _ in range(hops):
-            values = adjacency.matmul(values)
+        if differentiable:
+            for _ in range(hops):
+                values = adjacency.matmul(values)
+        else:
+            values = propagate(adjacency, values, hops, self.memory)
         self.known[key] = values
         return values
 
@@ -107,13 +127,13 @@ class Graph:
         features, adjacency = function(self.features), self.adjacency.map(function)
         if features is self.features and adjacency is self.adjacency:
             return self
-        return Graph(features, adjacency)
+        return self.with_values(features, adjacency)
 
     def to(self, device: torch.device) -> Graph:
         """Return a copy on `device`, or this if it is there."""
         if self.features.device == device:
             return self
-        return Graph(self.features.to(device), self.adjacency.to(device))
+        return self.with_values(self.features.to(device), self.adjacency.to(device))
 
 
 @dataclass(frozen=True)
@@ -137,8 +157,10 @@ class Nodes:
         return Nodes(self.graph.map(function), self.index)
 
     def cat(self, others: Sequence[Nodes]) -> Nodes:
-        """Return the nodes of all, in one graph of unconnected parts."""
+        """Return the nodes of all: in their graph if it is one, else in a graph of unconnected parts."""
         parts = [self, *others]
+        if all(part.graph is self.graph for part in parts):
+            return Nodes(self.graph, torch.cat([part.index for part in parts]))
         offsets = torch.tensor([0, *(len(part.graph) for part in parts)]).cumsum(0).tolist()
         index = torch.cat([part.index + offset for part, offset in zip(parts, offsets, strict=False)])
         graph = Graph(

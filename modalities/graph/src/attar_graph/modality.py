@@ -7,7 +7,7 @@ from typing import Any
 
 from attar.batch import Batch
 from attar.contracts import SyntheticSet, Task
-from attar.plugins import DataInfo, Export, LoadRequest
+from attar.plugins import DataInfo, DemoSpec, Export, LoadRequest
 from attar.registry import Registry
 from attar.settings import parse
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class GraphModality:
     """Graphs whose nodes are classified."""
 
     api = 1
+    category = "graph-ml"
     summary = "graphs: Cora, CiteSeer, PubMed, …, your own edges and nodes, or PyG data"
     Options = GraphOptions
 
@@ -76,7 +77,20 @@ class GraphModality:
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return a picture of the graph and of its adjacency, as PNG."""
-        return graph_picture(batch, info.classes)
+        return graph_picture(batch, info)
+
+    def demo(self, quick: bool) -> DemoSpec:
+        """Return the karate club, condensed to a member of each community."""
+        # As few steps as serve best on the validation nodes; networks learn such data at once.
+        return DemoSpec(
+            data="karate",
+            samples="members of Zachary's karate club, whose communities are known,",
+            method="gc-sntk",
+            seeds=1 if quick else 3,
+            settings={"steps": 100},
+            protocol={"epochs": 200, "steps": 200, "networks": 1 if quick else 2},
+            workers=1,
+        )
 
     def exports(self) -> Mapping[str, Export]:
         """Return NumPy arrays."""

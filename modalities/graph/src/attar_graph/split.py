@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from attar.errors import UsageError
 from attar.registry import Registry
 from attar.rng import derive
 from attar.settings import Settings
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor
 
 from attar_graph.graph import Graph
@@ -20,6 +20,21 @@ from attar_graph.raw import SPLITS, RawGraph
 from attar_graph.task import GraphTask, Part
 
 __all__ = ["GraphOptions", "drawn", "make_task"]
+
+
+def _fanout(value: int) -> int:
+    if value == 0 or value < -1:
+        raise ValueError("neighbors of a hop are at least 1, or -1 for all")
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    # Numbers arrive as text from the command line.
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Fanout: TypeAlias = Annotated[int, AfterValidator(_fanout)]
+"""Neighbors of a node: at least 1, or -1 for all."""
 
 
 class GraphOptions(Settings):
@@ -36,6 +51,11 @@ class GraphOptions(Settings):
         scaling: ``rows`` divides each node's features by their sum, ``standard`` standardizes
             each feature, ``none`` leaves them; ``auto`` takes rows for counts of words.
         label_column: Column of a table of nodes that holds the classes.
+        neighbors: Neighbors of a node that are drawn where training nodes are, for each hop, such
+            as ``10,10``; -1 for all. Empty, training nodes hear the whole graph, as others do
+            always. It changes what training sees, and so the fingerprint of the data.
+        memory: Bytes of propagated features above which they are kept in a file of the cache
+            folder, while they are in use; 0 for never.
     """
 
     split: Literal["auto", "given", "drawn"] = "auto"
@@ -46,6 +66,8 @@ class GraphOptions(Settings):
     inductive: bool = False
     scaling: Literal["auto", "rows", "standard", "none"] = "auto"
     label_column: str = Field(default="label", min_length=1)
+    neighbors: Annotated[tuple[Fanout, ...], BeforeValidator(_numbers)] = ()
+    memory: int = Field(default=2**30, ge=0)
 
 
 def drawn(raw: RawGraph, options: GraphOptions) -> Mapping[str, Tensor]:
@@ -109,7 +131,7 @@ def make_task(raw: RawGraph, options: GraphOptions, registry: Registry) -> Graph
         raise UsageError(f"class {name!r} of {raw.name!r} has no training node; give it one, or leave it out")
     train, held, test = (splits.get(name, torch.zeros(0, dtype=torch.int64)) for name in SPLITS)
     scaler = fit_scaler(raw.features, train, _scaling(raw, options))
-    graph = Graph(scaler.encode(raw.features), raw.adjacency)
+    graph = Graph(scaler.encode(raw.features), raw.adjacency, memory=options.memory)
     parts = _inductive(graph, raw.labels, train, held) if options.inductive else None
     return GraphTask(
         modality="graph",
@@ -125,14 +147,14 @@ def make_task(raw: RawGraph, options: GraphOptions, registry: Registry) -> Graph
         architecture="gcn",
         options=options.model_dump(mode="json"),
         registry=registry,
+        neighbors=options.neighbors,
     )
 
 
 def _inductive(graph: Graph, labels: Tensor, train: Tensor, held: Tensor) -> tuple[Part, Part]:
     """Return training nodes among themselves, and held-out nodes in a graph of both."""
-    alone = Graph(graph.features[train], graph.adjacency.induced(train))
     both = torch.cat([train, held])
-    later = Graph(graph.features[both], graph.adjacency.induced(both))
+    alone, later = graph.induced(train), graph.induced(both)
     return (
         Part(alone, torch.arange(len(train)), labels[train]),
         Part(later, torch.arange(len(train), len(both)), labels[held]),

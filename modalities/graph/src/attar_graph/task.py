@@ -17,9 +17,11 @@ from attar.errors import UsageError
 from attar.registry import Registry
 from torch import Generator, Tensor, nn
 
+from attar_graph.facts import GraphFacts
 from attar_graph.graph import Graph, Nodes
 from attar_graph.preprocess import Scaler
 from attar_graph.protocols import PROTOCOLS
+from attar_graph.sampling import neighborhood
 from attar_graph.synthetic import synthesize
 
 __all__ = ["GraphTask", "Part"]
@@ -46,6 +48,10 @@ class Part:
             return Batch(Nodes(self.graph, self.index), self.labels)
         return Batch(Nodes(self.graph, self.index[rows]), self.labels[rows])
 
+    def sampled(self, rows: Tensor, fanout: Sequence[int], gen: Generator) -> Batch:
+        """Return nodes in a sample of what is around them; see :func:`attar_graph.sampling.neighborhood`."""
+        return Batch(neighborhood(self.graph, self.index[rows], fanout, gen), self.labels[rows])
+
 
 @dataclass(frozen=True)
 class GraphTask:
@@ -68,6 +74,8 @@ class GraphTask:
         options: The modality's settings that the data were loaded with, as JSON values.
         license: License of the data as their owner states it, or ``unknown``.
         registry: Where parameterizations are looked up.
+        neighbors: Neighbors that are drawn at each hop around training nodes that are drawn or
+            passed over in random order; empty for the whole graph.
     """
 
     modality: str
@@ -82,6 +90,7 @@ class GraphTask:
     options: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
+    neighbors: tuple[int, ...] = ()
 
     augment = None
     protocols = PROTOCOLS
@@ -93,11 +102,14 @@ class GraphTask:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what training and choices see: graph, training and validation labels, scaling."""
+        """Hash of what training and choices see: graph, training and validation labels, scaling, sampling."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([self.classes, dict(self.preprocessing)], sort_keys=True).encode())
         for part in (self.train, self.validation):
             digest.update(b"none" if part is None else _digest(part, known=part is not self.train))
+        if self.neighbors:
+            # Results of networks trained on the data are cached by this.
+            digest.update(json.dumps({"neighbors": self.neighbors}).encode())
         return digest.hexdigest()
 
     @cached_property
@@ -127,6 +139,16 @@ class GraphTask:
         """The scaling as JSON values."""
         return self.scaler.model_dump(mode="json")
 
+    @cached_property
+    def about(self) -> Mapping[str, Any]:
+        """Size, degrees and homophily of the graph; see :class:`attar_graph.facts.GraphFacts`.
+
+        It is the graph that models are trained on, and of its labels those of the training nodes
+        alone are read.
+        """
+        facts = GraphFacts.of(self.train.graph.adjacency, self.train.index, self.labels)
+        return facts.model_dump(mode="json")
+
     @property
     def feature(self) -> tuple[int, ...]:
         """Number of features of a node, as a shape."""
@@ -140,9 +162,7 @@ class GraphTask:
     def gather(self, rows: Tensor) -> Batch:
         """Return training nodes with the edges among them alone."""
         nodes = self.train.index[rows]
-        whole = self.train.graph
-        graph = Graph(whole.features[nodes], whole.adjacency.induced(nodes))
-        return Batch(Nodes(graph, torch.arange(len(nodes))), self.labels[rows])
+        return Batch(Nodes(self.train.graph.induced(nodes), torch.arange(len(nodes))), self.labels[rows])
 
     def view(self, rows: Tensor) -> Batch:
         """Return training nodes in the whole graph."""
@@ -153,17 +173,23 @@ class GraphTask:
         return self.train.graph.features[self.train.index[rows]]
 
     def draw(self, n: int, gen: Generator, labels: Sequence[int] | None = None) -> Batch:
-        """Return up to `n` random training nodes of each label, in the whole graph."""
+        """Return up to `n` random training nodes of each label, in the whole graph or a sample of it."""
         if labels is None:
-            return self.view(torch.randperm(len(self.labels), generator=gen)[:n])
+            return self._shown(torch.randperm(len(self.labels), generator=gen)[:n], gen)
         rows = [
             own[torch.randperm(len(own), generator=gen)[:n]]
             for own in (self._rows_of[each] for each in labels)
         ]
-        return self.view(torch.cat(rows))
+        return self._shown(torch.cat(rows), gen)
+
+    def _shown(self, rows: Tensor, gen: Generator) -> Batch:
+        return self.train.sampled(rows, self.neighbors, gen) if self.neighbors else self.view(rows)
 
     def epoch(self, split: Split, size: int, gen: Generator | None = None) -> Iterator[Batch]:
         """Yield all nodes of a split at once, since they cannot be apart.
+
+        Only where neighbors are sampled, training nodes in random order come in batches of at most
+        `size`, each in a sample of its own; without `gen` nothing is drawn.
 
         Raises:
             UsageError: If the task has no such split.
@@ -171,7 +197,15 @@ class GraphTask:
         part = self._part(split)
         if part is None:
             raise UsageError(f"{self.name!r} has no {split} data; load it with a validation part")
-        yield part.batch(None if gen is None else torch.randperm(len(part.labels), generator=gen))
+        if gen is None:
+            yield part.batch()
+            return
+        order = torch.randperm(len(part.labels), generator=gen)
+        if split != "train" or not self.neighbors:
+            yield part.batch(order)
+            return
+        for rows in order.split(size):
+            yield part.sampled(rows, self.neighbors, gen)
 
     def raw_bytes(self, rows: Tensor) -> int:
         """Return the bytes of training nodes and the edges among them in the cheapest lossless form.
@@ -217,7 +251,7 @@ class GraphTask:
         place = torch.full((len(own),), -1)
         place[nodes] = torch.arange(len(nodes))
         whole = self.train.graph
-        graph = Graph(whole.features[nodes], whole.adjacency.induced(nodes))
+        graph = whole.induced(nodes)
         train = Part(graph, place[self.train.index[rows]], self.labels[rows])
         held = self.validation
         if held is not None and held.graph is whole:

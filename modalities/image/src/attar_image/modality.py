@@ -62,6 +62,7 @@ class ImageOptions(SplitOptions):
 class ImageModality(TensorModality):
     """Images: torchvision's data sets by name, a folder of class subfolders, or a table."""
 
+    category = "image-classification"
     summary = "images: MNIST, CIFAR-10, …, your own folder of class subfolders, Parquet, or tensors"
     Options = ImageOptions
     architectures = ARCHITECTURES
