@@ -57,7 +57,7 @@ class GreedyDraw(TensorTask):
 
 class RepeatingDraw(TensorTask):
     def draw(self, n, gen, labels=None):
-        pools = [self._rows_of[label] for label in labels] if labels is not None else [torch.arange(30)]
+        pools = [self._rows.of(label) for label in labels] if labels is not None else [torch.arange(30)]
         rows = [own[torch.randint(len(own), (min(n, len(own)),), generator=gen)] for own in pools]
         return self.gather(torch.cat(rows))
 

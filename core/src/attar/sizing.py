@@ -13,6 +13,7 @@ from attar.errors import UsageError
 from attar.recipe import SizeRecipe
 from attar.registry import Registry
 from attar.rng import derive
+from attar.rows import RowsByClass
 from attar.selectors.use import select
 from attar.settings import unknown
 
@@ -108,7 +109,8 @@ def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, re
         UsageError: If `kind` is unknown.
     """
     if kind in ("real", "noise"):
-        rows = [_random_rows(task, label, n, seed) for label, n in enumerate(per_class) if n]
+        own = RowsByClass(task.labels, len(task.classes))
+        rows = [own.draw(n, derive(seed, "init", label), [label]) for label, n in enumerate(per_class) if n]
     else:
         known = registry.names("selectors")
         if kind not in known:
@@ -123,11 +125,6 @@ def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, re
     pieces = [_repeat(whole.take(own), n, seed) for own, n in zip(places, wanted, strict=True)]
     batch = Batch.cat(pieces)
     return _noise(batch, seed) if kind == "noise" else batch
-
-
-def _random_rows(task: Task, label: int, n: int, seed: int) -> Tensor:
-    own = (task.labels == label).nonzero()[:, 0]
-    return own[torch.randperm(len(own), generator=derive(seed, "init", label))[:n]]
 
 
 def _normal(like: Tensor, gen: torch.Generator) -> Tensor:

@@ -18,6 +18,7 @@ from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
 from attar.protocols import PROTOCOLS, Protocol
 from attar.registry import Registry
+from attar.rows import RowsByClass
 from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import make_set
@@ -101,12 +102,11 @@ class TensorTask:
     @cached_property
     def counts(self) -> Tensor:
         """Training samples per class, int64 ``(C,)``."""
-        return torch.bincount(self.labels, minlength=len(self.classes))
+        return self._rows.counts
 
     @cached_property
-    def _rows_of(self) -> tuple[Tensor, ...]:
-        order = torch.argsort(self.labels, stable=True)
-        return tuple(order.split(self.counts.tolist()))
+    def _rows(self) -> RowsByClass:
+        return RowsByClass(self.labels, len(self.classes))
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:
@@ -138,13 +138,7 @@ class TensorTask:
 
     def draw(self, n: int, gen: Generator, labels: Sequence[int] | None = None) -> Batch:
         """Return up to `n` random training samples of each label, without replacement."""
-        if labels is None:
-            return self.gather(torch.randperm(len(self.labels), generator=gen)[:n])
-        rows = []
-        for label in labels:
-            own = self._rows_of[label]
-            rows.append(own[torch.randperm(len(own), generator=gen)[:n]])
-        return self.gather(torch.cat(rows))
+        return self.gather(self._rows.draw(n, gen, labels))
 
     def epoch(self, split: Split, size: int, gen: Generator | None = None) -> Iterator[Batch]:
         """Yield a split once in batches of at most `size`, in random order if `gen` is given.

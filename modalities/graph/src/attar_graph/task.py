@@ -15,6 +15,7 @@ from attar.batch import Batch
 from attar.contracts import SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
 from attar.registry import Registry
+from attar.rows import RowsByClass
 from torch import Generator, Tensor, nn
 
 from attar_graph.facts import GraphFacts
@@ -127,12 +128,11 @@ class GraphTask:
     @cached_property
     def counts(self) -> Tensor:
         """Training nodes per class, int64 ``(C,)``."""
-        return torch.bincount(self.labels, minlength=len(self.classes))
+        return self._rows.counts
 
     @cached_property
-    def _rows_of(self) -> tuple[Tensor, ...]:
-        order = torch.argsort(self.labels, stable=True)
-        return tuple(order.split(self.counts.tolist()))
+    def _rows(self) -> RowsByClass:
+        return RowsByClass(self.labels, len(self.classes))
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:
@@ -174,15 +174,7 @@ class GraphTask:
 
     def draw(self, n: int, gen: Generator, labels: Sequence[int] | None = None) -> Batch:
         """Return up to `n` random training nodes of each label, in the whole graph or a sample of it."""
-        if labels is None:
-            return self._shown(torch.randperm(len(self.labels), generator=gen)[:n], gen)
-        rows = [
-            own[torch.randperm(len(own), generator=gen)[:n]]
-            for own in (self._rows_of[each] for each in labels)
-        ]
-        return self._shown(torch.cat(rows), gen)
-
-    def _shown(self, rows: Tensor, gen: Generator) -> Batch:
+        rows = self._rows.draw(n, gen, labels)
         return self.train.sampled(rows, self.neighbors, gen) if self.neighbors else self.view(rows)
 
     def epoch(self, split: Split, size: int, gen: Generator | None = None) -> Iterator[Batch]:
