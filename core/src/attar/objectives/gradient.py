@@ -9,7 +9,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from attar.architectures import coupled
 from attar.batch import Batch
@@ -24,6 +23,9 @@ Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Called with the real and the synthetic gradient of one parameter; returns a scalar."""
 
 
+_TINY = 1e-12
+
+
 def cosine_rows(real: Tensor, syn: Tensor) -> Tensor:
     """Return ``Σ_i (1 − cos(real_i, syn_i))`` over the output rows of a layer.
 
@@ -35,9 +37,11 @@ def cosine_rows(real: Tensor, syn: Tensor) -> Tensor:
         Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 2021, equation 6.
     """
     one, other = real.reshape(len(real), -1), syn.reshape(len(syn), -1)
-    alive = one.any(1)
-    cosine = functional.cosine_similarity(one, other, dim=1, eps=1e-12)
-    return ((1 - cosine) * alive).sum()
+    sizes = one.norm(dim=1), other.norm(dim=1)
+    # Not cosine_similarity, which divides all of both gradients: on wide layers that takes longer
+    # than the gradients themselves.
+    cosine = (one * other).sum(1) / sizes[0].clamp(min=_TINY) / sizes[1].clamp(min=_TINY)
+    return ((1 - cosine) * (sizes[0] > 0)).sum()
 
 
 def squared(real: Tensor, syn: Tensor) -> Tensor:
