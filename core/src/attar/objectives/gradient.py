@@ -41,7 +41,8 @@ def cosine_rows(real: Tensor, syn: Tensor) -> Tensor:
     # Not cosine_similarity, which divides all of both gradients: on wide layers that takes longer
     # than the gradients themselves.
     cosine = (one * other).sum(1) / sizes[0].clamp(min=_TINY) / sizes[1].clamp(min=_TINY)
-    return ((1 - cosine) * (sizes[0] > 0)).sum()
+    total: Tensor = ((1 - cosine) * (sizes[0] > 0)).sum()
+    return total
 
 
 def squared(real: Tensor, syn: Tensor) -> Tensor:
