@@ -221,6 +221,9 @@ class Duck:
     def rate(self, step, steps):
         return self.lr
 
+    def unit(self, parameters):
+        return 1.0
+
     def build(self, parameters):
         return torch.optim.SGD(parameters, lr=self.lr)
 
