@@ -1,0 +1,42 @@
+"""The types that cross Attar's seams.
+
+A modality implements :class:`Task`, :class:`Augment` and, where its samples are no plain
+tensors, :class:`SyntheticSet`. An objective is a :class:`Loss` with a :class:`Source`; both see
+batches and models only. The core's runner and evaluation know nothing else.
+"""
+
+from attar.contracts.data import (
+    Augment,
+    Clock,
+    Domain,
+    LabelKind,
+    Parameterization,
+    SetSpec,
+    Split,
+    State,
+    StorageType,
+    SyntheticSet,
+    Task,
+)
+from attar.contracts.matching import Context, Loss, Objective, RealDraw, Source, Stateful, Subject
+
+__all__ = [
+    "Augment",
+    "Clock",
+    "Context",
+    "Domain",
+    "LabelKind",
+    "Loss",
+    "Objective",
+    "Parameterization",
+    "RealDraw",
+    "SetSpec",
+    "Source",
+    "Split",
+    "State",
+    "Stateful",
+    "StorageType",
+    "Subject",
+    "SyntheticSet",
+    "Task",
+]
