@@ -37,6 +37,7 @@ CLAIMS: dict[str, frozenset[str]] = {
     "doscond": frozenset({"zero_at_real", "order_free", "by_class"}),
     "doscond-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "frepo": frozenset({"order_free"}),
+    "frepo-gnn": frozenset({"order_free"}),
     "gc-sntk": frozenset({"order_free"}),
     "gcdm": frozenset({"zero_at_real", "order_free", "by_class"}),
     "gcond": frozenset({"zero_at_real", "order_free", "by_class"}),

@@ -107,11 +107,23 @@ def test_a_structure_that_is_not_understood_is_refused(ring, structure, sentence
         synthetic(ring(), structure)
 
 
-@pytest.mark.parametrize("method", ["gcond", "gcond-x", "doscond", "doscond-x", "dm", "frepo"])
-def test_every_kind_of_method_condenses_a_graph_and_resumes(method, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [
+        ("gcond", "sgc,width=8"),
+        ("gcond-x", "sgc,width=8"),
+        ("doscond", "sgc,width=8"),
+        ("doscond-x", "sgc,width=8"),
+        ("gcdm", "gcn,width=8,dropout=0"),
+        ("gc-sntk", "sntk"),
+        ("frepo-gnn", "gcn,width=8,dropout=0"),
+        ("dm", ""),
+        ("frepo", ""),
+    ],
+)
+def test_every_kind_of_method_condenses_a_graph_and_resumes(method, model, tmp_path):
     task = attar.task("graph", data="karate")
-    small = {} if method in ("dm", "frepo") else {"model": "sgc,width=8"}
-    asked = {"method": method, "ipc": 2, "steps": 6, "seed": 3, **small}
+    asked = {"method": method, "ipc": 2, "steps": 6, "seed": 3, "model": model}
     whole = attar.distill(task, **asked, out=tmp_path / "whole")
     again = attar.distill(task, **asked)
     assert whole.manifest.sha256 == again.manifest.sha256

@@ -10,7 +10,8 @@ from attar.contracts import LabelKind, Objective
 from attar.objectives.dc import DISTANCES
 from attar.objectives.distribution import MeanFeatures
 from attar.objectives.gradient import GradientMatch
-from attar.objectives.ridge import ModelKernel, RidgeRegression
+from attar.objectives.pool import Pool
+from attar.objectives.ridge import FeatureKernel, Kernel, ModelKernel, RidgeRegression
 from attar.objectives.rounds import OnSet, Rounds
 from attar.objectives.sources import Fresh
 from attar.optim import OptimSpec
@@ -20,11 +21,13 @@ from pydantic import Field
 __all__ = [
     "DOSCOND",
     "DOSCOND_X",
+    "FREPO_GNN",
     "GCDM",
     "GCOND",
     "GCOND_X",
     "GC_SNTK",
     "DosCondSettings",
+    "FRePoGNNSettings",
     "GCDMSettings",
     "GCSNTKSettings",
     "GCondSettings",
@@ -121,16 +124,38 @@ class GCDMSettings(GraphSettings):
     weighted: bool = True
 
 
-class GCSNTKSettings(GraphSettings):
-    """Settings of GC-SNTK.
+class RidgeSettings(GraphSettings):
+    """Settings of methods of ridge regression.
 
     Attributes:
         ridge: Ridge in units of the mean of the kernel's diagonal.
     """
 
-    model: str = "sntk,threshold=0"
     structure: str = "none"
     ridge: float = Field(default=1e-2, gt=0)
+
+
+class GCSNTKSettings(RidgeSettings):
+    """Settings of GC-SNTK."""
+
+    model: str = "sntk,threshold=0"
+
+
+class FRePoGNNSettings(RidgeSettings):
+    """Settings of FRePo on the features of graph networks.
+
+    Attributes:
+        pool: Number of models.
+        oldest: Times that a model is trained before a fresh one takes its place.
+        inner: Passes over the synthetic graph each time.
+        lr_model: Step size of the models.
+    """
+
+    model: str = "gcn,dropout=0,threshold=0"
+    pool: int = Field(default=10, ge=1)
+    oldest: int = Field(default=100, ge=1)
+    inner: int = Field(default=1, ge=1)
+    lr_model: float = Field(default=0.01, gt=0)
 
 
 @dataclass(frozen=True)
@@ -206,6 +231,10 @@ class GCDMMethod(_Condensation):
         return Objective(loss=loss, source=Fresh(model=settings.model, reuse=settings.reuse), siamese=False)
 
 
+def _regression(kernel: Kernel, settings: RidgeSettings) -> RidgeRegression:
+    return RidgeRegression(kernel=kernel, per_class=settings.per_class, ridge=settings.ridge)
+
+
 @dataclass(frozen=True)
 class GCSNTKMethod(_Condensation):
     """Registers GC-SNTK."""
@@ -219,8 +248,27 @@ class GCSNTKMethod(_Condensation):
 
     def build(self, settings: GCSNTKSettings) -> Objective:
         """Return ridge regression on the kernel of an infinitely wide graph network."""
-        loss = RidgeRegression(kernel=ModelKernel(), per_class=settings.per_class, ridge=settings.ridge)
-        return Objective(loss=loss, source=Fresh(model=settings.model), siamese=False)
+        source = Fresh(model=settings.model)
+        return Objective(loss=_regression(ModelKernel(), settings), source=source, siamese=False)
+
+
+@dataclass(frozen=True)
+class FRePoGNNMethod(_Condensation):
+    """Registers FRePo on the features of graph networks."""
+
+    label_kinds: tuple[LabelKind, ...] = ("hard", "regression")
+    Settings: type[FRePoGNNSettings] = FRePoGNNSettings
+
+    def build(self, settings: FRePoGNNSettings) -> Objective:
+        """Return ridge regression on features × a pool of models trained on the synthetic graph."""
+        source = Pool(
+            model=settings.model,
+            size=settings.pool,
+            oldest=settings.oldest,
+            trainer=OnSet(epochs=settings.inner, batch=2**31),
+            optim=OptimSpec(name="adam", lr=settings.lr_model),
+        )
+        return Objective(loss=_regression(FeatureKernel(), settings), source=source, siamese=False)
 
 
 _GCOND = "Jin et al., Graph Condensation for Graph Neural Networks, ICLR 2022"
@@ -240,4 +288,8 @@ GCDM = GCDMMethod(
 GC_SNTK = GCSNTKMethod(
     "graph condensation by ridge regression on the tangent kernel of a graph network",
     "Wang et al., Fast Graph Condensation with Structure-based Neural Tangent Kernel, WWW 2024",
+)
+FREPO_GNN = FRePoGNNMethod(
+    "graph condensation by ridge regression on features of graph networks trained on the synthetic graph",
+    "Zhou et al., Dataset Distillation using Neural Feature Regression, NeurIPS 2022, applied to graphs",
 )
