@@ -8,14 +8,12 @@ Only validation accuracies are read and written: test data take no part in a cho
 
 from __future__ import annotations
 
-import argparse
 import csv
 import itertools
 from pathlib import Path
 
-import attar
+import common
 from attar.allocator import keep_memory
-from attar.protocols import protocol
 
 
 def _pairs(texts: list[str]) -> list[list[tuple[str, str]]]:
@@ -27,19 +25,11 @@ def _pairs(texts: list[str]) -> list[list[tuple[str, str]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--modality", default="tensor")
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--root")
-    parser.add_argument("--method", default="dm")
-    parser.add_argument("--ipc", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=1, help="sets per trial")
-    parser.add_argument("--networks", type=int, default=3)
+    parser = common.parser(__doc__)
     parser.add_argument("--grid", action="append", default=[], help="setting=value,value or data.KEY=…")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     keep_memory()
-    chosen = protocol("cpu-1", {"networks": arguments.networks})
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     new = not arguments.out.exists()
     with open(arguments.out, "a", newline="", encoding="utf-8") as file:
@@ -49,12 +39,9 @@ def main() -> None:
         for trial in itertools.product(*_pairs(arguments.grid)):
             data = {key.removeprefix("data."): value for key, value in trial if key.startswith("data.")}
             settings = {key: value for key, value in trial if not key.startswith("data.")}
-            task = attar.task(arguments.modality, data=arguments.data, root=arguments.root, **data)
-            sets = [
-                attar.distill(task, method=arguments.method, ipc=arguments.ipc, seed=seed, **settings)
-                for seed in range(arguments.seeds)
-            ]
-            report = attar.evaluate(sets, task, protocol=chosen, baselines=())
+            task = common.task(arguments, data)
+            made = common.sets(arguments, task, settings)
+            report = common.report(arguments, task, made)
             if report.validation is None:
                 raise SystemExit("these data have no validation part")
             text = " ".join(f"{key}={value}" for key, value in trial)
