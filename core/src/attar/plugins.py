@@ -291,6 +291,7 @@ class MethodSettings(Settings):
     Attributes:
         steps: Number of steps of the run.
         subjects: Models per step, whose gradients are summed.
+        restarts: Runs from different starts, the best of which on held-out data is kept.
         classes_at_once: Classes in memory together, where the loss is a sum over classes;
             0 takes as many as need a quarter of a gigabyte of real samples.
         model: Architecture that is matched on, or "" for the task's default. Where a method's own
@@ -305,6 +306,7 @@ class MethodSettings(Settings):
 
     steps: int = Field(default=1000, ge=1)
     subjects: int = Field(default=1, ge=1)
+    restarts: int = Field(default=1, ge=1)
     classes_at_once: int = Field(default=0, ge=0)
     model: str = ""
     init: str = "real"

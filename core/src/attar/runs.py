@@ -23,6 +23,7 @@ from attar.plugins import meant_for
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
+from attar.restarts import best_run, check_restarts, clear_runs, several
 from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
@@ -111,7 +112,7 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
 
 
 def check_recipe(task: Task, resolved: Resolved) -> None:
-    """Refuse, before any work, a model or a feature space that is unknown or does not fit.
+    """Refuse, before any work, a model, a feature space or runs that are unknown or do not fit.
 
     Raises:
         UsageError: Naming it.
@@ -119,6 +120,7 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
     recipe = resolved.recipe
     if resolved.method is not None and resolved.settings is not None:
         check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
+        check_restarts(task, resolved.settings)
     else:
         space = str(recipe.objective.get("space", "input"))
         check_space(space)
@@ -150,6 +152,7 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     if settings.out is None:
         settings.check()
     check_recipe(task, resolved)
+    again = several(resolved, settings)
     environment = Environment.current(str(settings.device), recipe.run.precision)
     code = code_of(str(recipe.objective.get("model", "")) or task.architecture, task.architectures)
     folder = RunFolder(recipe, settings, environment, code) if settings.out is not None else None
@@ -158,7 +161,17 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
         complete = load(folder.path, registry=registry)
         folder.take_place()
         return complete
-    if resolved.selector is not None:
+    if again:
+        if folder is not None:
+            folder.begin(settings)
+        artifact = best_run(
+            task,
+            resolved,
+            settings,
+            None if folder is None else folder.path,
+            lambda each, how: distill_recipe(task, each, how, registry),
+        )
+    elif resolved.selector is not None:
         artifact = _selected(task, resolved, environment, registry)
         if folder is not None:
             folder.begin(settings)
@@ -166,6 +179,8 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
         artifact = _distilled(task, resolved, settings, environment, folder, registry)
     if folder is not None:
         folder.finish(artifact)
+        if again:
+            clear_runs(folder.target)
     return artifact
 
 

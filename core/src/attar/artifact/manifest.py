@@ -94,7 +94,19 @@ class DataRecord(Record):
 
 
 class MethodRecord(Record):
-    """How the set was made: a method with all its settings, or a selector with its rows."""
+    """How the set was made: a method with all its settings, or a selector with its rows.
+
+    Attributes:
+        name: Name of the method or selector.
+        reference: Where it is from.
+        settings: All its settings.
+        model: Architecture that the set is meant for.
+        steps: Steps that were made.
+        learned: Values of the scalars learned beside the set.
+        feature_space: Space that a selector chose in.
+        rows: Training samples that a selector chose.
+        restarts: Accuracies on held-out data, in percent, of the runs of which this is the best.
+    """
 
     name: str
     reference: str
@@ -104,6 +116,7 @@ class MethodRecord(Record):
     learned: dict[str, float] = {}
     feature_space: str | None = None
     rows: tuple[int, ...] | None = None
+    restarts: tuple[float, ...] = ()
 
 
 class SizeRecord(Record):
