@@ -40,6 +40,7 @@ CLAIMS: dict[str, frozenset[str]] = {
     "frepo-gnn": frozenset({"order_free"}),
     "gc-sntk": frozenset({"order_free"}),
     "gcdm": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "gcdm-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "gcond": frozenset({"zero_at_real", "order_free", "by_class"}),
     "gcond-x": frozenset({"zero_at_real", "order_free", "by_class"}),
     "idc": frozenset({"zero_at_real", "order_free", "by_class"}),

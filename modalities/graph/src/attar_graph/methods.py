@@ -23,6 +23,7 @@ __all__ = [
     "DOSCOND_X",
     "FREPO_GNN",
     "GCDM",
+    "GCDM_X",
     "GCOND",
     "GCOND_X",
     "GC_SNTK",
@@ -48,8 +49,9 @@ class GraphSettings(MethodSettings):
 
     model: str = "sgc,width=256,threshold=0"
     init: str = "real"
-    lr: float = Field(default=1e-2, gt=0)
-    lr_structure: float = Field(default=1e-2, gt=0)
+    steps: int = Field(default=200, ge=1)
+    lr: float = Field(default=0.02, gt=0)
+    lr_structure: float = Field(default=1e-4, gt=0)
     final: float = Field(default=1.0, ge=0, le=1)
     per_class: int = Field(default=256, ge=1)
 
@@ -118,10 +120,18 @@ class GCDMSettings(GraphSettings):
         weighted: Whether a class counts as its share of the training nodes.
     """
 
+    steps: int = Field(default=400, ge=1)
+    final: float = Field(default=0.0, ge=0, le=1)
     structure: str = "pairwise"
     model: str = "gcn,dropout=0,threshold=0"
     reuse: int = Field(default=1, ge=1)
     weighted: bool = True
+
+
+class GCDMXSettings(GCDMSettings):
+    """Settings of GCDM-X: those of GCDM, without structure."""
+
+    structure: str = "none"
 
 
 class RidgeSettings(GraphSettings):
@@ -132,13 +142,17 @@ class RidgeSettings(GraphSettings):
     """
 
     structure: str = "none"
-    ridge: float = Field(default=1e-2, gt=0)
+    ridge: float = Field(default=0.1, gt=0)
 
 
 class GCSNTKSettings(RidgeSettings):
     """Settings of GC-SNTK."""
 
     model: str = "sntk,threshold=0"
+    steps: int = Field(default=100, ge=1)
+    lr: float = Field(default=0.06, gt=0)
+    final: float = Field(default=0.0, ge=0, le=1)
+    ridge: float = Field(default=3.0, gt=0)
 
 
 class FRePoGNNSettings(RidgeSettings):
@@ -153,7 +167,7 @@ class FRePoGNNSettings(RidgeSettings):
 
     model: str = "gcn,dropout=0,threshold=0"
     pool: int = Field(default=10, ge=1)
-    oldest: int = Field(default=100, ge=1)
+    oldest: int = Field(default=30, ge=1)
     inner: int = Field(default=1, ge=1)
     lr_model: float = Field(default=0.01, gt=0)
 
@@ -284,6 +298,9 @@ DOSCOND_X = DosCondMethod(
 GCDM = GCDMMethod(
     "graph condensation by distributions: class means in every layer of fresh models",
     "Liu et al., Graph Condensation via Receptive Field Distribution Matching, 2022",
+)
+GCDM_X = GCDMMethod(
+    "graph condensation by distributions, without structure", GCDM.reference, Settings=GCDMXSettings
 )
 GC_SNTK = GCSNTKMethod(
     "graph condensation by ridge regression on the tangent kernel of a graph network",

@@ -133,7 +133,7 @@ class PairwiseSettings(Settings):
     layers: int = Field(default=3, ge=2)
     edges: int = Field(default=10, ge=1)
     features: int = Field(default=40, ge=0)
-    start: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    start: Annotated[float, Field(gt=0, lt=1)] = 0.003
 
 
 class Pairwise(Structure):
