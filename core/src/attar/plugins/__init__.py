@@ -1,0 +1,55 @@
+"""The contracts of the five plugin groups: what an entry point must load.
+
+A plugin is any object with the attributes named here; none of these classes must be
+subclassed. ``attar.registry`` checks a plugin when it loads it.
+"""
+
+from attar.plugins.methods import (
+    Method,
+    MethodSettings,
+    ParameterizationPlugin,
+    Selector,
+    meant_for,
+    stands_in,
+)
+from attar.plugins.modalities import (
+    TABULAR,
+    AsGraph,
+    CacheMode,
+    Categorized,
+    DataInfo,
+    Demonstrates,
+    DemoSpec,
+    Described,
+    Export,
+    ExportType,
+    GivenData,
+    LoadRequest,
+    Modality,
+    ReadsArrays,
+    Tabular,
+)
+
+__all__ = [
+    "TABULAR",
+    "AsGraph",
+    "CacheMode",
+    "Categorized",
+    "DataInfo",
+    "DemoSpec",
+    "Demonstrates",
+    "Described",
+    "Export",
+    "ExportType",
+    "GivenData",
+    "LoadRequest",
+    "Method",
+    "MethodSettings",
+    "Modality",
+    "ParameterizationPlugin",
+    "ReadsArrays",
+    "Selector",
+    "Tabular",
+    "meant_for",
+    "stands_in",
+]
