@@ -13,9 +13,7 @@ _ADAM = OptimSpec(name="adam", lr=0.01, weight_decay=5e-4)
 # A graph is never cut into batches; one step is one pass.
 _WHOLE = 10**9
 
-NODES_1 = Protocol(
-    name="nodes-1", epochs=600, steps=600, batch=_WHOLE, optimizer=_ADAM, select="validation"
-)
+NODES_1 = Protocol(name="nodes-1", epochs=600, steps=600, batch=_WHOLE, optimizer=_ADAM, select="validation")
 """600 steps on the whole graph, three networks, each at its best step on held-out nodes where there are any.
 
 On a few condensed nodes without edges, networks get worse by points in the last hundreds of steps.
