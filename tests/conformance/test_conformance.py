@@ -31,6 +31,11 @@ DATA: DataTable = {
 }
 
 CLAIMS: dict[str, frozenset[str]] = {
+    "cafe": frozenset({"order_free"}),
+    "datadam": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "idm": frozenset({"order_free", "by_class"}),
+    "m3d": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "ncfm": frozenset({"order_free", "by_class"}),
     "dc": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dm": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dsa": frozenset({"zero_at_real", "order_free", "by_class"}),

@@ -13,7 +13,7 @@ from attar.objectives.sources import Fresh
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
 
-__all__ = ["DM", "DMSettings"]
+__all__ = ["DM", "DMSettings", "dm_optimizers", "dm_source"]
 
 
 class DMSettings(MethodSettings):
@@ -46,7 +46,8 @@ class DMSettings(MethodSettings):
     samples: int = Field(default=1024, ge=1)
 
 
-def _source(settings: DMSettings) -> Source:
+def dm_source(settings: DMSettings) -> Source:
+    """Return random models, or models that are trained a little on real data between their stays."""
     if settings.stays == 1:
         return Fresh(model=settings.model, reuse=settings.reuse)
     return Rounds(
@@ -56,6 +57,11 @@ def _source(settings: DMSettings) -> Source:
         trainer=OnReal(samples_each=settings.samples, batch=128),
         optim=OptimSpec(name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4),
     )
+
+
+def dm_optimizers(settings: DMSettings) -> dict[str, OptimSpec]:
+    """Return SGD with momentum for the values."""
+    return {"values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum, final=settings.final)}
 
 
 class DMMethod:
@@ -71,15 +77,13 @@ class DMMethod:
         """Return mean embedding × fresh models."""
         return Objective(
             loss=MeanEmbedding(per_class=settings.per_class),
-            source=_source(settings),
+            source=dm_source(settings),
             siamese=settings.augment,
         )
 
     def optimizers(self, settings: DMSettings) -> Mapping[str, OptimSpec]:
         """Return SGD with momentum for the values."""
-        return {
-            "values": OptimSpec(name="sgd", lr=settings.lr, momentum=settings.momentum, final=settings.final)
-        }
+        return dm_optimizers(settings)
 
 
 DM = DMMethod()
