@@ -31,6 +31,12 @@ DATA: DataTable = {
 }
 
 CLAIMS: dict[str, frozenset[str]] = {
+    "datm": frozenset(),
+    "dd": frozenset({"order_free"}),
+    "mtt": frozenset(),
+    "rat-bptt": frozenset({"order_free"}),
+    "rtp": frozenset({"order_free"}),
+    "tesla": frozenset(),
     "cafe": frozenset({"order_free"}),
     "datadam": frozenset({"zero_at_real", "order_free", "by_class"}),
     "idm": frozenset({"order_free", "by_class"}),

@@ -13,7 +13,7 @@ from typing import Any
 from attar.errors import UsageError
 from attar.files import disk_errors, read_json, to_json, write_file
 
-__all__ = ["Store", "cache_root"]
+__all__ = ["Store", "cache_root", "locked"]
 
 
 def cache_root() -> Path:
@@ -60,7 +60,7 @@ class Store:
         found = self.get(key)
         if found is not None:
             return found
-        with _locked(self.path(key)):
+        with locked(self.path(key)):
             found = self.get(key)
             if found is None:
                 found = function()
@@ -69,20 +69,35 @@ class Store:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from computing what a file will hold."""
-    from filelock import FileLock
+def locked(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Keep other processes from computing what a file will hold.
+
+    Args:
+        path: The file.
+        timeout: Seconds to wait for another process; -1 for as long as it takes.
+
+    Raises:
+        filelock.Timeout: If another process does not end in time.
+        UsageError: If the disk refuses.
+    """
+    from filelock import FileLock, Timeout
 
     lock = FileLock(f"{path}.lock")
+    busy: Timeout | None = None
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire()
+            lock.acquire(timeout=timeout)
+        except Timeout as error:
+            # Not the disk's fault, though an OSError.
+            busy = error
         except NotImplementedError as error:
             raise UsageError(
                 f"the disk of the cache {str(path.parent)!r} has no file locks; set ATTAR_CACHE to a folder "
                 f"on a local disk"
             ) from error
+    if busy is not None:
+        raise busy
     try:
         yield
     finally:

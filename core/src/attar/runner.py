@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,18 @@ from torch import nn
 from attar.architectures import check_model
 from attar.batch import Batch
 from attar.checkpoint import finite
-from attar.contracts import Clock, Context, Objective, State, Stateful, Subject, SyntheticSet, Task
+from attar.contracts import (
+    Clock,
+    Context,
+    Objective,
+    PreparationStopped,
+    State,
+    Stateful,
+    Subject,
+    SyntheticSet,
+    Task,
+    Workplace,
+)
 from attar.cost import Cost, Meter
 from attar.errors import DivergenceError, InternalError, UsageError
 from attar.optim import OptimSpec
@@ -57,6 +69,8 @@ class RunOptions:
         save: Called with the steps done, the state and the cost so far.
         save_every: Steps between calls of `save`.
         stop: Asked after each step; True saves and ends the run early.
+        store: Folder in which sources keep what they prepare; None for the cache.
+        tell: Called with what is being prepared before the first step, for people.
     """
 
     device: torch.device = torch.device("cpu")
@@ -65,6 +79,8 @@ class RunOptions:
     save: Callable[[int, State, Cost], None] | None = None
     save_every: int = 100
     stop: Callable[[], bool] = field(default=lambda: False)
+    store: Path | None = None
+    tell: Callable[[str], None] = field(default=lambda note: None)
 
 
 @dataclass(frozen=True)
@@ -166,8 +182,14 @@ class _Engine:
         self.optimizers = {role: optim[role].build(roles[role]) for role in sorted(roles)}
         # Before a state is loaded: a run that is resumed has the units that it began with.
         self.units = {role: optim[role].unit(roles[role]) for role in roles}
-        self.context = Context(task=task, seed=seed, clock=Clock(0, steps), device=options.device)
-        objective.source.prepare(self.context)
+        self.context = Context(
+            task=task,
+            seed=seed,
+            clock=Clock(0, steps),
+            device=options.device,
+            workplace=Workplace(folder=options.store, tell=options.tell, stop=options.stop),
+        )
+        self.prepared = objective.source.prepare(self.context)
         self.source: Stateful = objective.source.init(self.context)
         self.seen: dict[int, Observation] = {}
         self.portions: list[list[int]] | None = None
@@ -319,8 +341,11 @@ def run(
         UsageError: If settings do not fit together.
     """
     options = options or RunOptions()
-    engine = _Engine(task, objective, syn, optim, seed, steps, options, classes_at_once)
-    done, loss, meter = 0, math.nan, Meter()
+    try:
+        engine = _Engine(task, objective, syn, optim, seed, steps, options, classes_at_once)
+    except PreparationStopped:
+        raise Stopped(0 if resume is None else resume[0]) from None
+    done, loss, meter = 0, math.nan, Meter(engine.prepared)
     if resume is not None:
         done, state, cost = resume
         engine.load_state_dict(state)

@@ -18,7 +18,18 @@ from attar.contracts.data import (
     SyntheticSet,
     Task,
 )
-from attar.contracts.matching import Context, Loss, Objective, RealDraw, Source, Stateful, Subject
+from attar.contracts.matching import (
+    Context,
+    Loss,
+    Objective,
+    PreparationStopped,
+    RealDraw,
+    Segment,
+    Source,
+    Stateful,
+    Subject,
+    Workplace,
+)
 
 __all__ = [
     "Augment",
@@ -29,7 +40,9 @@ __all__ = [
     "Loss",
     "Objective",
     "Parameterization",
+    "PreparationStopped",
     "RealDraw",
+    "Segment",
     "SetSpec",
     "Source",
     "Split",
@@ -39,4 +52,5 @@ __all__ = [
     "Subject",
     "SyntheticSet",
     "Task",
+    "Workplace",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -11,19 +12,67 @@ from torch import Generator, Tensor, nn
 
 from attar.batch import Batch
 from attar.contracts.data import Clock, State, SyntheticSet, Task
+from attar.cost import Cost
 from attar.rng import derive
 
-__all__ = ["Context", "Loss", "Objective", "RealDraw", "Source", "Stateful", "Subject"]
+__all__ = [
+    "Context",
+    "Loss",
+    "Objective",
+    "PreparationStopped",
+    "RealDraw",
+    "Segment",
+    "Source",
+    "Stateful",
+    "Subject",
+    "Workplace",
+]
+
+
+def _never() -> bool:
+    return False
+
+
+def _silent(note: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where and how long work that a run needs first is done; none of it changes the result.
+
+    Attributes:
+        folder: Where it is kept, or None for the cache.
+        tell: Called with what is being done, for people.
+        stop: Asked now and then; True means to save and to raise :class:`PreparationStopped`.
+    """
+
+    folder: Path | None = None
+    tell: Callable[[str], None] = _silent
+    stop: Callable[[], bool] = _never
+
+
+class PreparationStopped(Exception):
+    """Long work was stopped on request, after saving."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a loss or a source may know of the run beside its arguments."""
+    """What a loss or a source may know of the run beside its arguments.
+
+    Attributes:
+        task: The real data.
+        seed: Seed that every draw is derived from.
+        clock: How far the run is.
+        device: Where models and batches live.
+        workplace: Where sources do long work.
+    """
 
     task: Task
     seed: int
     clock: Clock
     device: torch.device = torch.device("cpu")
+    workplace: Workplace = field(default=Workplace(), compare=False)
 
     def gen(self, purpose: str, *path: int) -> Generator:
         """Return the generator of `purpose` for the current subject; name the step in `path`."""
@@ -54,11 +103,29 @@ class Subject:
     version: int
 
 
+@dataclass(frozen=True)
+class Segment(Subject):
+    """A model at one point of its training on real data, and where that training led.
+
+    Attributes:
+        goal: Parameters a stretch of training later, in the order of the model's.
+    """
+
+    goal: tuple[Tensor, ...] = ()
+
+
 class Source(Protocol):
     """Says which model a loss is evaluated on, and how that model changes between steps."""
 
-    def prepare(self, ctx: Context) -> None:
-        """Do long work that can be reused and resumed, such as training experts."""
+    def prepare(self, ctx: Context) -> Cost:
+        """Do long work that can be reused and resumed, such as training experts.
+
+        Returns:
+            What the work cost when it was done, be it now or earlier: it is part of the method's cost.
+
+        Raises:
+            PreparationStopped: If the workplace asked for it.
+        """
 
     def init(self, ctx: Context) -> Stateful:
         """Return the state before the first step."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from attar.contracts import Context, State, Subject, SyntheticSet
+from attar.cost import Cost
 from attar.objectives.rounds import Trainer, train_on
 from attar.optim import OptimSpec
 
@@ -102,8 +103,9 @@ class Pool:
     optim: OptimSpec
     augment: bool = False
 
-    def prepare(self, ctx: Context) -> None:
+    def prepare(self, ctx: Context) -> Cost:
         """Do nothing: models start fresh."""
+        return Cost()
 
     def init(self, ctx: Context) -> PoolState:
         """Return the state before the first step."""

@@ -10,6 +10,7 @@ from torch import Generator, nn
 
 from attar.batch import Batch
 from attar.contracts import Context, State, Subject, SyntheticSet
+from attar.cost import Cost
 from attar.optim import OptimSpec
 from attar.rng import scoped
 from attar.training import BatchEpochs, Epochs, train_step
@@ -158,8 +159,9 @@ class Rounds:
     augment: bool = False
     reuse: int = 1
 
-    def prepare(self, ctx: Context) -> None:
+    def prepare(self, ctx: Context) -> Cost:
         """Do nothing: models start fresh."""
+        return Cost()
 
     def init(self, ctx: Context) -> RoundsState:
         """Return the state before the first step."""

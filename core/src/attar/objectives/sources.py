@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attar.architectures import capability, coupled
 from attar.contracts import Context, State, Subject, SyntheticSet
+from attar.cost import Cost
 from attar.errors import InternalError
 
 __all__ = ["Ensemble", "Fresh", "FreshState"]
@@ -71,8 +72,9 @@ class Fresh:
     reuse: int = 1
     count: int = 1
 
-    def prepare(self, ctx: Context) -> None:
+    def prepare(self, ctx: Context) -> Cost:
         """Do nothing: fresh models need no preparation."""
+        return Cost()
 
     def init(self, ctx: Context) -> FreshState:
         """Return the state before the first step."""

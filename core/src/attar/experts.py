@@ -1,0 +1,343 @@
+"""Expert trajectories: networks trained on the real data, their parameters kept as they were trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from attar.architectures import code_of
+from attar.cache import cache_root, locked
+from attar.checkpoint import Checkpoint, Checkpoints
+from attar.contracts import PreparationStopped, Task
+from attar.cost import Cost, Meter
+from attar.errors import DivergenceError, UsageError
+from attar.files import disk_errors, write_file
+from attar.optim import OptimSpec
+from attar.rng import derive, scoped
+from attar.settings import Record, Settings
+from attar.training import TrainEpochs, train_step
+
+__all__ = ["Expert", "ExpertRecord", "ExpertSpec", "Experts", "experts_folder", "found_specs"]
+
+_KEY = "attar-expert"
+_SECONDS = 30.0
+"""Wall seconds of training between two checkpoints."""
+
+Told: TypeAlias = Callable[[int, int, float], None]
+"""Called with experts that are finished, epochs done of the one in training, and its loss."""
+
+
+class ExpertSpec(Settings):
+    """How experts are trained.
+
+    Attributes:
+        count: Number of experts.
+        epochs: Passes over the training data.
+        every: Passes between two snapshots of the parameters.
+        lr: Step size of stochastic gradient descent.
+        momentum: Its momentum.
+        weight_decay: L2 penalty.
+        batch: Samples per optimizer step.
+        augment: Whether the task's augmentation is applied, one draw per sample.
+        dtype: Type that snapshots are stored in.
+        seed: Seed of initialization, order and augmentation.
+    """
+
+    count: int = Field(default=10, ge=1)
+    epochs: int = Field(default=20, ge=1)
+    every: int = Field(default=1, ge=1)
+    lr: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    batch: int = Field(default=256, ge=1)
+    augment: bool = False
+    dtype: Literal["float32", "float16"] = "float32"
+    seed: int = 0
+
+    @property
+    def snapshots(self) -> int:
+        """Snapshots of an expert, the first before training, the last after it."""
+        return self.epochs // self.every + 1
+
+
+class ExpertRecord(Record):
+    """What the file of an expert says of it.
+
+    Attributes:
+        schema_version: Version of the form of this record.
+        fingerprint: Of the data that it was trained on.
+        architecture: Name and settings of the architecture.
+        code: What the architecture depends on beside its text.
+        augmentation: What was applied in training, "" for nothing.
+        spec: How it was trained, without the number of experts.
+        index: Which of the experts it is.
+        shapes: Shapes of the parameters in a snapshot, by name and in order.
+        loss: Mean training loss of the last epoch.
+        cost: What the training took.
+    """
+
+    schema_version: Literal[1] = 1
+    fingerprint: str
+    architecture: str
+    code: str
+    augmentation: str
+    spec: Mapping[str, Any]
+    index: int
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    loss: float
+    cost: Cost
+
+
+def experts_folder() -> Path:
+    """Return the folder that experts are kept in by default."""
+    return cache_root() / "experts"
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A trained network with its history, read from disk as it is asked for.
+
+    Attributes:
+        path: The file.
+        record: What it is.
+    """
+
+    path: Path
+    record: ExpertRecord
+
+    def snapshot(self, number: int) -> tuple[Tensor, ...]:
+        """Return the parameters after ``number · every`` epochs, float32, as the model has them."""
+        with safe_open(self.path, framework="pt") as file:
+            flat = file.get_slice("trajectory")[number].to(torch.float32)
+        parts = flat.split([torch.Size(shape).numel() for _, shape in self.record.shapes])
+        return tuple(part.view(shape) for part, (_, shape) in zip(parts, self.record.shapes, strict=True))
+
+    def restore(self, model: nn.Module) -> None:
+        """Give a model the parameters and the buffers after training."""
+        with torch.no_grad():
+            for own, trained in zip(model.parameters(), self.snapshot(-1), strict=True):
+                own.copy_(trained)
+            with safe_open(self.path, framework="pt") as file:
+                for name, buffer in model.named_buffers():
+                    buffer.copy_(file.get_tensor(f"buffers.{name}"))
+
+
+class Experts:
+    """The experts of a task: found on disk, or trained and kept there.
+
+    A file is named by all that decides what it holds. Processes that ask for the same experts share
+    the work; one that was stopped goes on where it was.
+
+    Args:
+        task: The real data; only its training split is used.
+        arch: Architecture, or "" for the task's default.
+        spec: How they are trained.
+        folder: Where they are kept.
+        device: Where they are trained.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        arch: str,
+        spec: ExpertSpec,
+        folder: Path,
+        device: torch.device | None = None,
+    ) -> None:
+        self.task, self.arch, self.spec, self.folder = task, arch or task.architecture, spec, folder
+        self.device = device or torch.device("cpu")
+
+    def key(self) -> dict[str, Any]:
+        """Return what decides an expert, but for its number.
+
+        Raises:
+            UsageError: If the code of the architecture cannot be read.
+        """
+        code = code_of(self.arch, self.task.architectures)
+        if code is None:
+            raise UsageError(
+                f"experts of {self.arch!r} cannot be kept, since its code cannot be read; put the function "
+                f"into a module"
+            )
+        return {
+            "fingerprint": self.task.fingerprint,
+            "architecture": self.arch,
+            "code": code,
+            "augmentation": repr(self.task.augment) if self.spec.augment and self.task.augment else "",
+            "spec": self.spec.model_dump(mode="json", exclude={"count"}),
+        }
+
+    def path(self, index: int) -> Path:
+        """Return the file of an expert."""
+        text = json.dumps(self.key(), sort_keys=True)
+        name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+        return self.folder / f"{name}-{index:03d}.safetensors"
+
+    def get(self) -> list[Expert] | None:
+        """Return all experts, or None while one is missing."""
+        found = [_read(self.path(index)) for index in range(self.spec.count)]
+        return [each for each in found if each is not None] if None not in found else None
+
+    def make(self, told: Told | None = None, stop: Callable[[], bool] = lambda: False) -> list[Expert]:
+        """Return all experts, training those that are missing.
+
+        Args:
+            told: Called after each epoch.
+            stop: Asked after each epoch; True saves and ends early.
+
+        Raises:
+            PreparationStopped: If `stop` asked for it.
+            DivergenceError: If an expert's loss stops being finite.
+            UsageError: If the disk refuses.
+        """
+        from filelock import Timeout
+
+        missing = [index for index in range(self.spec.count) if _read(self.path(index)) is None]
+        done = self.spec.count - len(missing)
+        # What another process trains comes last, when it may be there.
+        for wait in (False, True):
+            left = []
+            for index in missing:
+                try:
+                    with locked(self.path(index), timeout=-1 if wait else 0):
+                        if _read(self.path(index)) is None:
+                            self._train(index, done, told, stop)
+                        done += 1
+                except Timeout:
+                    left.append(index)
+            missing = left
+        found = self.get()
+        if found is None:
+            raise UsageError(f"experts vanished from {str(self.folder)!r} while they were made; try again")
+        return found
+
+    def _train(self, index: int, done: int, told: Told | None, stop: Callable[[], bool]) -> None:
+        """Train one expert and write its file."""
+        task, spec, path = self.task, self.spec, self.path(index)
+        checkpoints = Checkpoints(path.with_suffix(".partial"), keep=1)
+        model = task.build(self.arch, derive(spec.seed, "expert", index, "network")).to(self.device)
+        optimizer = OptimSpec(
+            name="sgd", lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
+        ).build(model.parameters())
+        epochs, trajectory, loss, meter = TrainEpochs(task), [_flat(model)], 0.0, Meter()
+        begun = checkpoints.newest()
+        if begun is not None:
+            model.load_state_dict(begun.state["weights"])
+            optimizer.load_state_dict(begun.state["optimizer"])
+            trajectory = list(begun.state["trajectory"])
+            loss, meter = float(begun.meta["loss"]), Meter(Cost(**begun.meta["cost"]))
+        first, saved = 0 if begun is None else begun.step, meter.read().wall
+        for epoch in range(first, spec.epochs):
+            gen = derive(spec.seed, "expert", index, "epoch", epoch)
+            model.train()
+            with scoped(gen):
+                losses = [
+                    train_step(
+                        model,
+                        optimizer,
+                        batch.to(self.device),
+                        epochs.label_kind,
+                        task.augment if spec.augment else None,
+                        gen,
+                    )
+                    for batch in epochs.epoch(spec.batch, gen)
+                ]
+            loss = float(torch.stack(losses).mean())
+            if not torch.isfinite(torch.tensor(loss)):
+                raise DivergenceError(
+                    f"expert {index} diverged in epoch {epoch + 1}; lower its step size (now: {spec.lr:g})"
+                )
+            if (epoch + 1) % spec.every == 0:
+                trajectory.append(_flat(model))
+            if told is not None:
+                told(done, epoch + 1, loss)
+            stopping = stop() and epoch + 1 < spec.epochs
+            cost = meter.read()
+            if stopping or cost.wall - saved > _SECONDS:
+                state = {
+                    "weights": dict(model.state_dict()),
+                    "optimizer": optimizer.state_dict(),
+                    "trajectory": trajectory,
+                }
+                meta = {"loss": loss, "cost": cost.model_dump(mode="json")}
+                checkpoints.save(Checkpoint(step=epoch + 1, state=state, meta=meta))
+                saved = cost.wall
+            if stopping:
+                raise PreparationStopped
+        self._write(index, model, trajectory, loss, meter.read())
+        shutil.rmtree(path.with_suffix(".partial"), ignore_errors=True)
+
+    def _write(self, index: int, model: nn.Module, trajectory: list[Tensor], loss: float, cost: Cost) -> None:
+        kind = torch.float16 if self.spec.dtype == "float16" else torch.float32
+        record = ExpertRecord(
+            **self.key(),
+            index=index,
+            shapes=tuple((name, tuple(each.shape)) for name, each in model.named_parameters()),
+            loss=loss,
+            cost=cost,
+        )
+        tensors = {"trajectory": torch.stack(trajectory).to(kind)}
+        for name, buffer in model.named_buffers():
+            tensors[f"buffers.{name}"] = buffer.detach().cpu().contiguous()
+        path = self.path(index)
+        if not bool(torch.isfinite(tensors["trajectory"]).all()):
+            raise UsageError(f"expert {index} does not fit into {self.spec.dtype}; store it as float32")
+        with disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, save(tensors, {_KEY: record.model_dump_json()}))
+
+
+def _flat(model: nn.Module) -> Tensor:
+    return torch.cat([each.detach().flatten().cpu() for each in model.parameters()])
+
+
+def _read(path: Path) -> Expert | None:
+    """Return the expert of a file, or None where there is none, or a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {})[_KEY]
+            record = ExpertRecord.model_validate_json(text)
+            shape = tuple(file.get_slice("trajectory").get_shape())
+    except (SafetensorError, KeyError, ValidationError, OSError):
+        return None
+    values = sum(torch.Size(shape).numel() for _, shape in record.shapes)
+    return Expert(path, record) if len(shape) == 2 and shape[1] == values else None
+
+
+def found_specs(task: Task, arch: str, folder: Path) -> list[tuple[ExpertSpec, int]]:
+    """Return the ways that experts of a task in a folder were trained, and how many there are of each.
+
+    Args:
+        task: The real data.
+        arch: Architecture, or "" for the task's default.
+        folder: The folder.
+    """
+    found: dict[ExpertSpec, set[int]] = {}
+    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
+        expert = _read(path)
+        if expert is None or expert.record.fingerprint != task.fingerprint:
+            continue
+        if expert.record.architecture != (arch or task.architecture):
+            continue
+        spec = ExpertSpec.model_validate({**expert.record.spec, "count": 1})
+        if Experts(task, arch, spec, folder).path(expert.record.index) == path:
+            found.setdefault(spec, set()).add(expert.record.index)
+    complete = []
+    for spec, indices in found.items():
+        count = next((i for i in range(len(indices)) if i not in indices), len(indices))
+        if count:
+            complete.append((spec.model_copy(update={"count": count}), count))
+    return complete
