@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from attar.architectures import code_of
 from attar.cache import cache_root, locked
 from attar.checkpoint import Checkpoint, Checkpoints
-from attar.contracts import PreparationStopped, Task
+from attar.contracts import PreparationStopped, Task, Workplace
 from attar.cost import Cost, Meter
 from attar.errors import DivergenceError, UsageError
 from attar.files import disk_errors, write_file
@@ -189,6 +189,41 @@ class Experts:
         found = [_read(self.path(index)) for index in range(self.spec.count)]
         return [each for each in found if each is not None] if None not in found else None
 
+    def required(self) -> list[Expert]:
+        """Return all experts of a run that has prepared them.
+
+        Raises:
+            UsageError: If one is missing.
+        """
+        found = self.get()
+        if found is None:
+            raise UsageError(
+                f"experts vanished from {str(self.folder)!r}; run the same command again with --resume"
+            )
+        return found
+
+    def prepare(self, workplace: Workplace, noun: str = "expert") -> Cost:
+        """Train the experts that are missing, and return what all of them cost, whenever it was.
+
+        Args:
+            workplace: Who is told, and who may ask to stop.
+            noun: What they are called, for people.
+
+        Raises:
+            PreparationStopped: If the workplace asked for it.
+        """
+        spec = self.spec
+
+        def told(done: int, epoch: int, loss: float) -> None:
+            workplace.tell(
+                f"{noun} {done + 1} of {spec.count}, epoch {epoch} of {spec.epochs}, loss {loss:.3g}"
+            )
+
+        total = Cost()
+        for expert in self.make(told, workplace.stop):
+            total = total.plus(expert.record.cost)
+        return total
+
     def make(self, told: Told | None = None, stop: Callable[[], bool] = lambda: False) -> list[Expert]:
         """Return all experts, training those that are missing.
 
@@ -217,10 +252,7 @@ class Experts:
                 except Timeout:
                     left.append(index)
             missing = left
-        found = self.get()
-        if found is None:
-            raise UsageError(f"experts vanished from {str(self.folder)!r} while they were made; try again")
-        return found
+        return self.required()
 
     def _train(self, index: int, done: int, told: Told | None, stop: Callable[[], bool]) -> None:
         """Train one expert and write its file."""

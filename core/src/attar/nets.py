@@ -7,6 +7,7 @@ can offer the same class over bands and frames).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -83,9 +84,8 @@ class MLP(nn.Module):
         width: Units per hidden layer.
         depth: Number of hidden layers.
         act: ``relu``, ``leaky_relu``, ``gelu`` or ``sigmoid``.
+        norm: ``none``, or ``batch``, which makes the rows of a batch influence one another.
     """
-
-    coupled = False
 
     def __init__(
         self,
@@ -95,11 +95,15 @@ class MLP(nn.Module):
         width: Count = 128,
         depth: Count = 2,
         act: ActivationName = "relu",
+        norm: Literal["none", "batch"] = "none",
     ) -> None:
         super().__init__()
+        self.coupled = norm == "batch"
         widths = [math.prod(feature)] + [width] * depth
+        between = [nn.BatchNorm1d(width)] if norm == "batch" else []
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(before, after), _ACTIVATIONS[act]()) for before, after in pairwise(widths)
+            nn.Sequential(nn.Linear(before, after), *copy.deepcopy(between), _ACTIVATIONS[act]())
+            for before, after in pairwise(widths)
         )
         self.head = nn.Linear(widths[-1], classes)
 

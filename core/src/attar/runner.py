@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attar.architectures import check_model
+from attar.architectures import check_model, coupled
 from attar.batch import Batch
 from attar.checkpoint import finite
 from attar.contracts import (
@@ -31,12 +31,14 @@ from attar.contracts import (
 from attar.cost import Cost, Meter
 from attar.errors import DivergenceError, InternalError, UsageError
 from attar.optim import OptimSpec
-from attar.portions import class_portions, rows_of
-from attar.rng import scoped
+from attar.portions import class_portions, rows_at_once, rows_of
+from attar.rng import derive, scoped
 
 __all__ = ["Observation", "Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
 
 logger = logging.getLogger(__name__)
+
+_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,16 @@ class _Engine:
                 optimizer.step()
         return total
 
+    def relabel(self, clock: Clock) -> None:
+        """Give the set the labels that the models of a step answer to it."""
+        ctx = replace(self.context, clock=clock)
+        model = self.objective.source.next(self.source, ctx, self.syn).model
+        batch = self.syn.decode().constant()
+        with torch.no_grad(), frozen_buffers(model), scoped(ctx.gen("relabel", clock.step)):
+            parts = [batch] if coupled(model) else batch.chunks(rows_at_once(batch, _ROWS))
+            logits = torch.cat([model(part.inputs) for part in parts])
+            self.syn.relabel((logits / self.objective.relabel).softmax(1))
+
     def _subject(self, ctx: Context) -> float:
         subject = self.objective.source.next(self.source, ctx, self.syn)
         if self.portions is None:
@@ -301,6 +313,9 @@ def check(task: Task, objective: Objective, model: str, seed: int) -> None:
         UsageError: Naming what is wrong.
     """
     check_model(task, model, seed, objective.loss.needs)
+    suits = getattr(objective.loss, "suits", None)
+    if suits is not None:
+        suits(task.build(model, derive(seed, "check")))
 
 
 def run(
@@ -368,6 +383,8 @@ def run(
                 saved = done
         if stopping:
             raise Stopped(done)
+    if objective.relabel and engine.syn.label_kind == "probability":
+        engine.relabel(Clock(steps - 1, steps))
     learned = {name: float(each.detach()) for name, each in engine.learned.items()}
     return Outcome(syn=engine.syn, learned=learned, loss=loss, cost=meter.read())
 

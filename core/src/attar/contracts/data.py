@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attar.batch import Batch
+from attar.errors import UsageError
 from attar.protocols import Protocol as TrainingProtocol
 
 __all__ = [
@@ -107,6 +108,14 @@ class SyntheticSet(nn.Module, ABC):
     def active(self, clock: Clock) -> set[str]:
         """Return the roles stepped now; GCond alternates here."""
         return set(self.groups())
+
+    def relabel(self, probabilities: Tensor) -> None:
+        """Replace learned probabilities by those of the decoded samples, ``(m, classes)``, in place.
+
+        Raises:
+            UsageError: If the set has no probabilities as labels, or cannot have others.
+        """
+        raise UsageError(f"the labels of a {type(self).__name__} cannot be replaced")
 
     def bake(self) -> SyntheticSet:
         """Return the set that the artifact stores; a pairwise network becomes its adjacency."""

@@ -194,9 +194,12 @@ class Objective:
             are stored and counted.
         siamese: Whether real and synthetic data are augmented by the same draws, one per
             class, before the loss sees them.
+        relabel: Temperature at which the models answer to the finished set, where it has
+            probabilities as labels: these answers become its labels. 0 for none.
     """
 
     loss: Loss
     source: Source
     learned: Mapping[str, float] = field(default_factory=dict)
     siamese: bool = True
+    relabel: float = 0.0

@@ -79,15 +79,7 @@ class Trajectories:
             UsageError: If the experts have not enough snapshots.
         """
         self._check()
-        spec, tell = self.experts, ctx.workplace.tell
-
-        def told(done: int, epoch: int, loss: float) -> None:
-            tell(f"expert {done + 1} of {spec.count}, epoch {epoch} of {spec.epochs}, loss {loss:.3g}")
-
-        total = Cost()
-        for expert in self._experts(ctx).make(told, ctx.workplace.stop):
-            total = total.plus(expert.record.cost)
-        return total
+        return self._experts(ctx).prepare(ctx.workplace)
 
     def _check(self) -> None:
         last = self.experts.snapshots - 1 - self.span
@@ -105,9 +97,7 @@ class Trajectories:
     def next(self, state: TrajectoryState, ctx: Context, syn: SyntheticSet) -> Subject:
         """Return a model as an expert was at a random time, with what became of it."""
         if not state.experts:
-            state.experts = self._experts(ctx).get() or []
-        if not state.experts:
-            raise UsageError("the experts vanished from the disk; start the run again with --resume")
+            state.experts = self._experts(ctx).required()
         clock, latest = ctx.clock, self.latest
         if self.until > 0:
             open_part = min(1.0, clock.step / max(1.0, self.until * clock.steps))

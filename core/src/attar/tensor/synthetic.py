@@ -19,6 +19,9 @@ __all__ = ["TensorSet", "make_set"]
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+_LEAST = 1e-6
+"""Smallest probability of a label, whose logarithm is stored."""
+
 
 def _smallest(labels: Tensor) -> torch.dtype:
     most = int(labels.max()) if len(labels) else 0
@@ -82,6 +85,23 @@ class TensorSet(SyntheticSet):
             groups["labels"] = [self.targets]
         return groups
 
+    def relabel(self, probabilities: Tensor) -> None:
+        """Replace the probabilities; those of samples that a stored one decodes to are averaged.
+
+        Raises:
+            UsageError: If the set has no probabilities as labels.
+        """
+        if self.targets is None or self.label_kind != "probability":
+            raise UsageError(
+                f"labels of kind {self.label_kind!r} cannot be replaced by probabilities; choose "
+                f"objective.labels=probability"
+            )
+        with torch.no_grad():
+            owner = self.values()[1]
+            sums = torch.zeros_like(self.targets).index_add(0, owner, probabilities.to(self.targets))
+            mean = sums / torch.bincount(owner, minlength=len(sums)).clamp(min=1)[:, None]
+            self.targets.copy_(mean.clamp(min=_LEAST).log())
+
     def stored(self) -> dict[str, Tensor]:
         """Return values and targets in the storage type, and labels in the smallest that holds them."""
         tensors = {f"values.{name}": self.plain(tensor) for name, tensor in self.values.stored().items()}
@@ -130,7 +150,7 @@ def make_set(
         targets = initial_targets(labels, classes, spec.label_kind)
         if init.targets is not None:
             given = init.targets[::each]
-            targets = given.clamp(min=1e-6).log() if spec.label_kind == "probability" else given
+            targets = given.clamp(min=_LEAST).log() if spec.label_kind == "probability" else given
     return TensorSet(
         plugin.initialize(init.inputs, settings, gen),
         labels,
