@@ -150,6 +150,7 @@ def distill(
     callbacks: Sequence[Callable[[StepRecord], None]] = (),
     frames: int = 0,
     log: Sequence[str] = (),
+    experts: str | Path | None = None,
     show: bool = False,
     registry: Registry | None = None,
     **settings: Any,
@@ -175,6 +176,8 @@ def distill(
         callbacks: Called with a :class:`attar.runner.StepRecord` after each step.
         frames: How often the set is drawn into `out`, for an animation; 0 for never.
         log: Experiment trackers: ``tensorboard``, ``wandb`` or ``mlflow``.
+        experts: Folder of the experts that the method needs, if any; by default they are made and
+            kept in the cache.
         show: Whether progress is shown on standard error.
         registry: The plugins known; by default all that are installed.
         settings: Settings of the method, such as ``steps=2000``. `model` is the text of an
@@ -213,6 +216,7 @@ def distill(
         callbacks=callbacks,
         frames=frames,
         trackers=tuple(log),
+        experts=None if experts is None else Path(experts),
         show=show,
     )
     return distill_recipe(task, resolved, run_settings, registry)

@@ -16,6 +16,7 @@ __all__ = ["SECTIONS", "CacheInfo", "Cleared", "SectionInfo", "cache_info", "cle
 SECTIONS = {
     "evaluations": "results of trained networks",
     "selections": "rows that coresets chose",
+    "experts": "networks trained for methods that follow them",
     "images": "decoded pixels and hashes of images",
     "hub": "artifacts fetched from the Hugging Face Hub",
 }

@@ -211,7 +211,10 @@ class Experts:
 
         Raises:
             PreparationStopped: If the workplace asked for it.
+            UsageError: If a folder that was given lacks some.
         """
+        if workplace.given and self.get() is None:
+            raise UsageError(self._lacking(noun))
         spec = self.spec
 
         def told(done: int, epoch: int, loss: float) -> None:
@@ -223,6 +226,21 @@ class Experts:
         for expert in self.make(told, workplace.stop):
             total = total.plus(expert.record.cost)
         return total
+
+    def _lacking(self, noun: str) -> str:
+        """Return the sentence about a folder that was given and does not hold what is needed."""
+        place = repr(str(self.folder))
+        found = found_specs(self.task, self.arch, self.folder)
+        wanted = self.spec.model_dump()
+        if not found:
+            return (
+                f"{place} holds no {noun}s of {self.arch!r} on {self.task.name!r}; make some with 'attar "
+                f"experts', or leave --experts out"
+            )
+        nearest = min(found, key=lambda spec: len(_differences(spec.model_dump(), wanted)))
+        apart = _differences(nearest.model_dump(), wanted)
+        told = ", ".join(f"{key}={value} where {wanted[key]} is asked for" for key, value in apart.items())
+        return f"{place} holds {noun}s with {told}; change the settings of the method, or make others"
 
     def make(self, told: Told | None = None, stop: Callable[[], bool] = lambda: False) -> list[Expert]:
         """Return all experts, training those that are missing.
@@ -349,8 +367,12 @@ def _read(path: Path) -> Expert | None:
     return Expert(path, record) if len(shape) == 2 and shape[1] == values else None
 
 
-def found_specs(task: Task, arch: str, folder: Path) -> list[tuple[ExpertSpec, int]]:
-    """Return the ways that experts of a task in a folder were trained, and how many there are of each.
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in one.items() if other[key] != value}
+
+
+def found_specs(task: Task, arch: str, folder: Path) -> list[ExpertSpec]:
+    """Return the ways that experts of a task in a folder were trained, with how many there are of each.
 
     Args:
         task: The real data.
@@ -371,5 +393,5 @@ def found_specs(task: Task, arch: str, folder: Path) -> list[tuple[ExpertSpec, i
     for spec, indices in found.items():
         count = next((i for i in range(len(indices)) if i not in indices), len(indices))
         if count:
-            complete.append((spec.model_copy(update={"count": count}), count))
+            complete.append(spec.model_copy(update={"count": count}))
     return complete

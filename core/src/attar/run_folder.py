@@ -37,6 +37,8 @@ class RunSettings:
         frames: How often the set is drawn into the run's folder; 0 for never.
         trackers: Experiment trackers that loss and cost are sent to; see
             :data:`attar.tracking.TRACKERS`.
+        experts: Folder of the experts of a method that needs some; None makes them and keeps them in
+            the cache.
         show: Whether progress is shown on standard error.
         stop: Asked after each step; True saves and ends the run.
     """
@@ -49,6 +51,7 @@ class RunSettings:
     callbacks: Sequence[Callable[[StepRecord], None]] = ()
     frames: int = 0
     trackers: tuple[str, ...] = ()
+    experts: Path | None = None
     show: bool = False
     stop: Callable[[], bool] = field(default=lambda: False)
 
@@ -59,6 +62,10 @@ class RunSettings:
             UsageError: If it is occupied and neither continued nor replaced, or a tracker is unknown.
         """
         check_trackers(self.trackers)
+        if self.experts is not None and not self.experts.is_dir():
+            raise UsageError(
+                f"there is no folder {str(self.experts)!r}; make experts with 'attar experts --out' first"
+            )
         if self.out is None and (self.frames or self.trackers):
             raise UsageError("frames and trackers need the folder of a run; name one with out")
         if self.out is not None and not self.resume:

@@ -71,7 +71,7 @@ class RunOptions:
         save: Called with the steps done, the state and the cost so far.
         save_every: Steps between calls of `save`.
         stop: Asked after each step; True saves and ends the run early.
-        store: Folder in which sources keep what they prepare; None for the cache.
+        experts: Folder of all experts that the run needs; None makes them and keeps them in the cache.
         tell: Called with what is being prepared before the first step, for people.
     """
 
@@ -81,7 +81,7 @@ class RunOptions:
     save: Callable[[int, State, Cost], None] | None = None
     save_every: int = 100
     stop: Callable[[], bool] = field(default=lambda: False)
-    store: Path | None = None
+    experts: Path | None = None
     tell: Callable[[str], None] = field(default=lambda note: None)
 
 
@@ -189,7 +189,12 @@ class _Engine:
             seed=seed,
             clock=Clock(0, steps),
             device=options.device,
-            workplace=Workplace(folder=options.store, tell=options.tell, stop=options.stop),
+            workplace=Workplace(
+                folder=options.experts,
+                given=options.experts is not None,
+                tell=options.tell,
+                stop=options.stop,
+            ),
         )
         self.prepared = objective.source.prepare(self.context)
         self.source: Stateful = objective.source.init(self.context)

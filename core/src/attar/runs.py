@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -105,10 +105,21 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
         stored = task.synthesize(init, spec, derive(seed, "size"))
         return -(-stored.nbytes() // len(stored.labels))
 
-    per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
     kind = "real" if resolved.settings is None else resolved.settings.init
-    init = initial_batch(task, kind, [n * each for n in per_class], seed, registry)
-    return task.synthesize(init, spec, derive(seed, "synthesize")), per_class
+
+    def made(per_class: Sequence[int]) -> SyntheticSet:
+        init = initial_batch(task, kind, [n * each for n in per_class], seed, registry)
+        return task.synthesize(init, spec, derive(seed, "synthesize"))
+
+    per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
+    syn = made(per_class)
+    # A sample of a larger set may take more bytes than one of a small one: bases are shared.
+    while recipe.size.bytes is not None and syn.nbytes() > recipe.size.bytes:
+        fewer = min(sum(per_class) - 1, sum(per_class) * recipe.size.bytes // syn.nbytes())
+        smaller = recipe.size.model_copy(update={"bytes": None, "total": fewer})
+        per_class = allocate(smaller, task.counts, sample_bytes, names=task.classes)
+        syn = made(per_class)
+    return syn, per_class
 
 
 def check_recipe(task: Task, resolved: Resolved) -> None:
@@ -267,6 +278,8 @@ def _distilled(
                 save=None if folder is None else folder.save,
                 save_every=recipe.run.checkpoint_every,
                 stop=settings.stop,
+                experts=settings.experts,
+                tell=lambda note: advance(0, note),
             ),
         )
     if settings.frames:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attar.cli import comparing, sharing
+from attar.cli import comparing, preparing, sharing
 from attar.cli import options as o
 from attar.errors import UsageError
 
@@ -103,6 +103,7 @@ def distill(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     cache: o.Cache = "auto",
+    experts: o.ExpertsFolder = None,
     frames: o.Frames = 0,
     log: o.Log = None,
     threads: o.Threads = None,
@@ -138,6 +139,7 @@ def distill(
         out=out,
         device=device,
         cache=cache,
+        experts=experts,
         frames=frames,
         log=log or [],
         threads=threads,
@@ -161,6 +163,7 @@ def run(
     changes: o.Changes = None,
     device: o.Device = "auto",
     cache: o.Cache = "auto",
+    experts: o.ExpertsFolder = None,
     frames: o.Frames = 0,
     log: o.Log = None,
     threads: o.Threads = None,
@@ -185,6 +188,7 @@ def run(
         out=out,
         device=device,
         cache=cache,
+        experts=experts,
         frames=frames,
         log=log or [],
         threads=threads,
@@ -289,6 +293,7 @@ def train(
 
 
 app.command()(comparing.compare)
+app.command()(preparing.experts)
 app.command()(sharing.export)
 app.command()(sharing.push)
 

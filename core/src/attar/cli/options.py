@@ -27,6 +27,10 @@ Download: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch kno
 Cache: TypeAlias = Annotated[
     str, typer.Option("--cache", help="Keep what is decoded from files: auto, disk or none.")
 ]
+ExpertsFolder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--experts", help="Folder of the method's experts [default: made, and kept in the cache]."),
+]
 Frames: TypeAlias = Annotated[
     int, typer.Option("--frames", min=0, help="Draw the set so many times, for an animation.")
 ]

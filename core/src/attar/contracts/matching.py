@@ -43,11 +43,13 @@ class Workplace:
 
     Attributes:
         folder: Where it is kept, or None for the cache.
+        given: Whether the folder was given as complete: what it lacks is the user's mistake, not made.
         tell: Called with what is being done, for people.
         stop: Asked now and then; True means to save and to raise :class:`PreparationStopped`.
     """
 
     folder: Path | None = None
+    given: bool = False
     tell: Callable[[str], None] = _silent
     stop: Callable[[], bool] = _never
 

@@ -81,10 +81,10 @@ class AlignedFeatures:
         for index, (center, mean) in enumerate(zip(centers, wanted, strict=True)):
             weight = self.layers[min(index, len(self.layers) - 1)]
             total = total + weight * ((center - mean)[present] ** 2).sum()
-        if self.discrimination:
+        known = present[labels]
+        if self.discrimination and bool(known.any()):
             # A class without synthetic samples has no center to be told by.
             answers = (features @ centers[-1].T).masked_fill(~present, -torch.inf)
-            known = present[labels]
             total = total + self.discrimination * functional.cross_entropy(answers[known], labels[known])
         return total
 

@@ -112,11 +112,11 @@ class DataDAMSettings(DMSettings):
     """Settings of DataDAM, beside those of DM.
 
     Attributes:
-        power: Power of the activations in an attention map.
+        power: Power of the activations in an attention map, at least 1.
         last: Weight of the last layer's features.
     """
 
-    power: float = Field(default=1.0, gt=0)
+    power: float = Field(default=1.0, ge=1)
     last: float = Field(default=0.01, gt=0)
 
 

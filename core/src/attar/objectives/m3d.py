@@ -21,8 +21,10 @@ _TINY = 1e-12
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
-    """Return ``‖one_i − other_j‖²`` for rows ``(n, d)`` and ``(m, d)``, ``(n, m)``."""
-    # Not cdist, whose gradient at a distance of zero is no number.
+    """Return ``‖one_i − other_j‖²`` for rows ``(n, d)`` and ``(m, d)``, ``(n, m)``.
+
+    Rows should lie about the origin: far from it, rounding exceeds their distances.
+    """
     apart = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
     return apart.clamp(min=0)
 
@@ -59,19 +61,25 @@ class GaussianMMD:
         """Real samples wanted."""
         return RealDraw(per_class=self.per_class)
 
-    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> dict[int, tuple[Tensor, Tensor]]:
+    def observe(
+        self, subject: Subject, real: Batch | None, ctx: Context
+    ) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
         """Return, by class, the embeddings of the real data and their squared distances."""
         if real is None:
             raise InternalError("maximum mean discrepancy was given no real data")
         with torch.no_grad():
             embeddings = embed(subject.model, real, self.chunk)
-            own = {label: embeddings[real.labels == label] for label in set(real.labels.tolist())}
-            return {label: (rows, squared_distances(rows, rows)) for label, rows in own.items()}
+            found = {}
+            for label in sorted(set(real.labels.tolist())):
+                rows = embeddings[real.labels == label]
+                mean = rows.mean(0)
+                found[label] = mean, rows - mean, squared_distances(rows - mean, rows - mean)
+            return found
 
     def compare(
         self,
         subject: Subject,
-        stats: Mapping[int, tuple[Tensor, Tensor]],
+        stats: Mapping[int, tuple[Tensor, Tensor, Tensor]],
         syn: Batch,
         ctx: Context,
         learned: Mapping[str, Tensor],
@@ -80,8 +88,8 @@ class GaussianMMD:
         embeddings = embed(subject.model, syn, self.chunk)
         total = torch.zeros((), dtype=embeddings.dtype, device=embeddings.device)
         for label in sorted(set(syn.labels.tolist())):
-            real, among_real = stats[label]
-            own = embeddings[syn.labels == label]
+            mean, real, among_real = stats[label]
+            own = embeddings[syn.labels == label] - mean
             total = total + self._discrepancy(
                 among_real, squared_distances(own, own), squared_distances(real, own)
             )

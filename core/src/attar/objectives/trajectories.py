@@ -50,7 +50,7 @@ class Trajectories:
         experts: How the experts are trained.
         span: Snapshots between start and goal.
         earliest: First snapshot that a stretch may start at.
-        latest: Last such snapshot.
+        latest: Last such snapshot; where that is too late to be followed, the last that is not.
         until: Part of the run after which `latest` is reached; before, the last start grows from
             `earliest`. With 0 all starts are open from the first step.
 
@@ -78,17 +78,23 @@ class Trajectories:
             PreparationStopped: If the workplace asked for it.
             UsageError: If the experts have not enough snapshots.
         """
-        self._check()
+        self._last()
         return self._experts(ctx).prepare(ctx.workplace)
 
-    def _check(self) -> None:
-        last = self.experts.snapshots - 1 - self.span
-        if not 0 <= self.earliest <= self.latest <= last:
+    def _last(self) -> int:
+        """Return the last snapshot that a stretch may start at.
+
+        Raises:
+            UsageError: If no stretch fits.
+        """
+        last = min(self.latest, self.experts.snapshots - 1 - self.span)
+        if last < self.earliest:
             raise UsageError(
-                f"a stretch of {self.span} snapshots that starts between {self.earliest} and {self.latest} "
-                f"does not fit into experts of {self.experts.snapshots - 1}; lower objective.span or "
-                f"objective.latest, or raise objective.epochs"
+                f"a stretch of {self.span} snapshots from {self.earliest} on does not fit into experts of "
+                f"{self.experts.snapshots - 1}; lower objective.span or objective.earliest, or raise "
+                f"objective.epochs"
             )
+        return last
 
     def init(self, ctx: Context) -> TrajectoryState:
         """Return the state before the first step."""
@@ -98,10 +104,10 @@ class Trajectories:
         """Return a model as an expert was at a random time, with what became of it."""
         if not state.experts:
             state.experts = self._experts(ctx).required()
-        clock, latest = ctx.clock, self.latest
+        clock, latest = ctx.clock, self._last()
         if self.until > 0:
             open_part = min(1.0, clock.step / max(1.0, self.until * clock.steps))
-            latest = self.earliest + round(open_part * (self.latest - self.earliest))
+            latest = self.earliest + round(open_part * (latest - self.earliest))
         gen = ctx.gen("segment", clock.step)
         expert = state.experts[int(torch.randint(len(state.experts), (1,), generator=gen))]
         start = int(torch.randint(self.earliest, latest + 1, (1,), generator=gen))

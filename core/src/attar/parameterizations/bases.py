@@ -21,7 +21,7 @@ class BasesSettings(Settings):
     Attributes:
         decodes: Samples that each stored one decodes to.
         count: Number of bases; 0 takes as many as fit, with all coefficients, into the bytes of as
-            many plain samples as are stored.
+            many plain samples as are stored, but one at least.
     """
 
     decodes: int = Field(default=8, ge=1)
@@ -119,7 +119,8 @@ class BasesPlugin:
             UsageError: If there are not as many coefficients as bases.
         """
         bases, coefficients = (tensors[name].to(torch.float32) for name in ("bases", "coefficients"))
-        if coefficients.ndim != 2 or coefficients.shape[1] != len(bases):
+        fits = coefficients.ndim == 2 and coefficients.shape[1] == len(bases)
+        if not fits or len(coefficients) % settings.decodes:
             raise UsageError(f"{len(bases)} bases do not fit the coefficients; the set is damaged")
         return Bases(bases, coefficients, settings.decodes)
 

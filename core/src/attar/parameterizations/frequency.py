@@ -14,13 +14,16 @@ from attar.settings import Settings
 
 __all__ = ["FREQUENCY", "Frequency", "FrequencySettings", "cosine_matrix"]
 
+_LONGEST = 4096
+"""Positions of an axis, whose transform is a matrix of as many rows and columns."""
+
 
 class FrequencySettings(Settings):
     """Settings of frequencies.
 
     Attributes:
         decodes: Samples that each stored one decodes to, each of which keeps that part of its
-            coefficients.
+            coefficients; 1 keeps all, and adds what says which they are.
     """
 
     decodes: int = Field(default=4, ge=1)
@@ -33,6 +36,11 @@ def cosine_matrix(side: int) -> Tensor:
     matrix = torch.cos(math.pi / side * frequency * position) * math.sqrt(2 / side)
     matrix[0] /= math.sqrt(2)
     return matrix
+
+
+def _place_type(size: int) -> torch.dtype:
+    """Return the smallest type that tells `size` places apart."""
+    return torch.uint8 if size <= 2**8 else torch.int16 if size <= 2**15 else torch.int32
 
 
 def _transformed(feature: Sequence[int]) -> tuple[int, ...]:
@@ -80,11 +88,9 @@ class Frequency(nn.Module):
 
     def stored(self) -> dict[str, Tensor]:
         """Return the coefficients, which of them they are, and the shape of a sample."""
-        most = math.prod(self.feature)
-        kind = torch.uint8 if most <= 2**8 else torch.int16 if most <= 2**15 else torch.int32
         return {
             "coefficients": self.coefficients,
-            "kept": self.kept.to(kind),
+            "kept": self.kept.to(_place_type(math.prod(self.feature))),
             "feature": torch.tensor(self.feature, dtype=torch.int32),
         }
 
@@ -100,8 +106,14 @@ class FrequencyPlugin:
         """Return how many samples a stored one starts at.
 
         Raises:
-            UsageError: If a sample has fewer values than it is to be divided into.
+            UsageError: If a sample has fewer values than it is to be divided into, or too long an axis.
         """
+        longest = max(feature[axis] for axis in _transformed(feature))
+        if longest > _LONGEST:
+            raise UsageError(
+                f"an axis of {longest} positions is too long for frequencies (most: {_LONGEST}); choose "
+                f"objective.parameterization=bases"
+            )
         if settings.decodes > math.prod(feature):
             raise UsageError(
                 f"samples of shape {tuple(feature)} have fewer values than {settings.decodes}; lower "
@@ -121,36 +133,46 @@ class FrequencyPlugin:
         for axis in _transformed(feature):
             transformed = _along(transformed, axis + 1, cosine_matrix(feature[axis]))
         rows = transformed.flatten(1)
-        keep = self._kept(len(rows), settings.decodes, size)
+        keep = self._kept(len(rows), settings.decodes, size, len(feature))
         kept = rows.pow(2).sum(0).argsort(descending=True, stable=True)[:keep].sort().values
         return Frequency(rows[:, kept].to(values.dtype), kept, feature, settings.decodes)
 
     @staticmethod
-    def _kept(m: int, decodes: int, size: int) -> int:
+    def _kept(m: int, decodes: int, size: int, axes: int) -> int:
         """Return how many coefficients of a sample make all, with their places, as small as plain ones."""
-        plain = m // decodes * size
         if decodes == 1:
             return size
-        # A place takes at most half a value, the shape of a sample a few.
-        return max(1, int((plain - 4) / (m + 0.5)))
+        # In values of two bytes, which are the smallest that are stored: the shape takes two for each
+        # axis, a place as many as its type.
+        place = _place_type(size).itemsize / 2
+        return max(1, int((m // decodes * size - 2 * axes) / (m + place)))
 
     def restore(self, settings: FrequencySettings, tensors: Mapping[str, Tensor]) -> Frequency:
         """Rebuild the samples from their coefficients.
 
         Raises:
-            UsageError: If the places do not fit the shape.
+            UsageError: If places, coefficients and shape do not fit together.
         """
-        feature = tuple(tensors["feature"].tolist())
-        kept = tensors["kept"].to(torch.int64)
-        size = math.prod(feature)
-        places = kept.tolist()
-        within = places and min(places) >= 0 and max(places) < size and len(set(places)) == len(places)
-        # Stored shares of samples bound the samples that are allocated for them.
-        if not within or min(feature) < 1 or size > 2 * len(places) * settings.decodes + 8:
+        feature = tuple(tensors["feature"].flatten().tolist())
+        kept, coefficients = tensors["kept"].to(torch.int64), tensors["coefficients"].to(torch.float32)
+        places, size, decodes = kept.flatten().tolist(), math.prod(feature), settings.decodes
+        fits = (
+            bool(feature)
+            and min(feature) >= 1
+            and max(feature[axis] for axis in _transformed(feature)) <= _LONGEST
+            and len(set(places)) == len(places) > 0
+            and 0 <= min(places) <= max(places) < size
+            and coefficients.ndim == 2
+            and coefficients.shape[1] == len(places)
+            and len(coefficients) % decodes == 0
+            # Stored shares of samples bound the samples that are allocated for them.
+            and decodes <= size <= 2 * len(places) * decodes + 8 * len(feature)
+        )
+        if not fits:
             raise UsageError(
                 f"the places of the coefficients do not fit samples of shape {feature}; the set is damaged"
             )
-        return Frequency(tensors["coefficients"].to(torch.float32), kept, feature, settings.decodes)
+        return Frequency(coefficients, kept, feature, decodes)
 
 
 FREQUENCY = FrequencyPlugin()

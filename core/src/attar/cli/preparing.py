@@ -1,0 +1,60 @@
+"""The command that prepares a method: parsing only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attar.cli import options as o
+from attar.errors import UsageError
+
+__all__ = ["experts"]
+
+
+def experts(
+    modality: o.ModalityArgument = None,
+    data: o.Data = None,
+    root: o.Root = None,
+    download: o.Download = False,
+    method: Annotated[
+        str, typer.Option("--method", "--objective", help="Method that the experts are for.")
+    ] = "mtt",
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Number of experts.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Architecture, such as convnet,width=64.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to keep them in [default: the cache].")
+    ] = None,
+    changes: o.Changes = None,
+    device: o.Device = "auto",
+    cache: o.Cache = "auto",
+    threads: o.Threads = None,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    as_json: o.Json = False,
+) -> None:
+    """Train the experts of a method, for 'attar distill --experts'. Goes on where it was stopped."""
+    from attar.cli import experts as command
+
+    if modality is None:
+        raise UsageError("name a modality, as in 'attar experts image'; 'attar plugins' lists them")
+    command.make_experts(
+        modality,
+        data=data,
+        root=root,
+        download=download,
+        method=method,
+        objective=o.given(count=count, epochs=epochs, model=model),
+        out=out,
+        changes=o.parse_changes(changes),
+        device=device,
+        cache=cache,
+        threads=threads,
+        show=not quiet and not as_json,
+        verbose=verbose,
+        as_json=as_json,
+    )
