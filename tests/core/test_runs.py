@@ -147,6 +147,20 @@ def test_a_byte_budget_is_kept(blobs, classes):
     assert syn.nbytes() <= 40 * classes
 
 
+@pytest.mark.parametrize("parameterization", ["bases", "frequency"])
+@pytest.mark.parametrize("budget", [300, 1000, 3000])
+def test_a_byte_budget_is_kept_where_samples_share_what_is_stored(blobs, parameterization, budget):
+    registry = Registry()
+    recipe = Recipe(
+        data=DataRecipe(modality="tensor", name="blobs"),
+        size=SizeRecipe(bytes=budget, policy="repeat"),
+        objective={"parameterization": parameterization},
+        parameterization={"decodes": 2},
+    )
+    syn, _ = start(blobs(counts=(60, 60, 60)), resolve(recipe, registry), registry)
+    assert 0.5 * budget < syn.nbytes() <= budget
+
+
 def test_a_single_class_with_a_single_sample_distills(blobs):
     artifact = distill(blobs(counts=(2,)), **{**SETTINGS, "ipc": 3})
     assert artifact.manifest.size.stored == 3
