@@ -37,6 +37,7 @@ CLAIMS: dict[str, frozenset[str]] = {
     "rat-bptt": frozenset({"order_free"}),
     "rtp": frozenset({"order_free"}),
     "tesla": frozenset(),
+    "sfgc": frozenset({"order_free"}),
     "sre2l": frozenset(),
     "cafe": frozenset({"order_free"}),
     "datadam": frozenset({"zero_at_real", "order_free", "by_class"}),
