@@ -1,6 +1,16 @@
 """Losses, sources, and the methods composed of them."""
 
 from attar.objectives.answers import Answered
+from attar.objectives.backprop import (
+    DD,
+    RAT_BPTT,
+    RTP,
+    BackpropMethod,
+    BackpropSettings,
+    DDSettings,
+    RaTSettings,
+    RTPSettings,
+)
 from attar.objectives.cafe import CAFE, AlignedFeatures, CAFESettings
 from attar.objectives.datadam import DATADAM, AttentionMatch, DataDAMSettings
 from attar.objectives.dc import DC, DSA, ONE_STEP, DCSettings, DSASettings, GradientSettings, OneStepSettings
@@ -9,6 +19,7 @@ from attar.objectives.dm import DM, DMSettings
 from attar.objectives.gradient import GradientMatch, absolute, cosine_rows, squared
 from attar.objectives.idc import IDC, IDCSettings
 from attar.objectives.idm import IDM, IDMSettings
+from attar.objectives.inner import InnerAdam, InnerSGD, InnerTraining, adjoint, plain, stopped
 from attar.objectives.kernels import (
     FREPO,
     KIP,
@@ -19,16 +30,33 @@ from attar.objectives.kernels import (
     RidgeSettings,
 )
 from attar.objectives.m3d import M3D, GaussianMMD, M3DSettings
+from attar.objectives.mtt import (
+    DATM,
+    MTT,
+    TESLA,
+    DATMSettings,
+    MTTSettings,
+    TESLASettings,
+    TrajectoryMethod,
+    TrajectorySettings,
+)
 from attar.objectives.ncfm import NCFM, CharacteristicMatch, NCFMSettings
 from attar.objectives.pool import Pool
+from attar.objectives.rates import FixedRate, OneRate, RatePerStep, Rates
 from attar.objectives.ridge import FeatureKernel, Kernel, ModelKernel, RidgeRegression, platt, squared_error
 from attar.objectives.rounds import OnReal, OnSet, Rounds, Trainer
 from attar.objectives.sources import Ensemble, Fresh
+from attar.objectives.sre2l import SRE2L, RecoverLoss, SRe2LSettings
+from attar.objectives.teachers import Teachers
+from attar.objectives.trajectories import Trajectories, TrajectoryMatch
+from attar.objectives.unrolled import UnrolledLoss
 
 __all__ = [
     "CAFE",
     "DATADAM",
+    "DATM",
     "DC",
+    "DD",
     "DM",
     "DSA",
     "FREPO",
@@ -36,46 +64,77 @@ __all__ = [
     "IDM",
     "KIP",
     "M3D",
+    "MTT",
     "NCFM",
     "ONE_STEP",
+    "RAT_BPTT",
     "RFAD",
+    "RTP",
+    "SRE2L",
+    "TESLA",
     "AlignedFeatures",
     "Answered",
     "AttentionMatch",
+    "BackpropMethod",
+    "BackpropSettings",
     "CAFESettings",
     "CharacteristicMatch",
+    "DATMSettings",
     "DCSettings",
+    "DDSettings",
     "DMSettings",
     "DSASettings",
     "DataDAMSettings",
     "Ensemble",
     "FRePoSettings",
     "FeatureKernel",
+    "FixedRate",
     "Fresh",
     "GaussianMMD",
     "GradientMatch",
     "GradientSettings",
     "IDCSettings",
     "IDMSettings",
+    "InnerAdam",
+    "InnerSGD",
+    "InnerTraining",
     "KIPSettings",
     "Kernel",
     "M3DSettings",
+    "MTTSettings",
     "MeanEmbedding",
     "MeanFeatures",
     "ModelKernel",
     "NCFMSettings",
     "OnReal",
     "OnSet",
+    "OneRate",
     "OneStepSettings",
     "Pool",
     "RFADSettings",
+    "RTPSettings",
+    "RaTSettings",
+    "RatePerStep",
+    "Rates",
+    "RecoverLoss",
     "RidgeRegression",
     "RidgeSettings",
     "Rounds",
+    "SRe2LSettings",
+    "TESLASettings",
+    "Teachers",
     "Trainer",
+    "Trajectories",
+    "TrajectoryMatch",
+    "TrajectoryMethod",
+    "TrajectorySettings",
+    "UnrolledLoss",
     "absolute",
+    "adjoint",
     "cosine_rows",
+    "plain",
     "platt",
     "squared",
     "squared_error",
+    "stopped",
 ]

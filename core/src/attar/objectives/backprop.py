@@ -46,8 +46,8 @@ class BackpropSettings(MethodSettings):
         rate: Initial step size on the set.
         lr_rate: Step size of its logarithm.
         augment: Whether the set is augmented in the inner steps.
-        unroll: ``plain`` keeps the steps of the window in memory; ``adjoint`` takes each again on the
-            way back, for the same gradient and a copy of the model and its optimizer per step.
+        unroll: ``adjoint`` takes each step of the window again on the way back and keeps a copy of the
+            model and its optimizer per step; ``plain`` keeps all in memory, for the same gradient.
     """
 
     lr: float = Field(default=0.05, gt=0)
@@ -60,7 +60,7 @@ class BackpropSettings(MethodSettings):
     rate: float = Field(default=0.02, gt=0)
     lr_rate: float = Field(default=0.01, gt=0)
     augment: bool = False
-    unroll: Literal["plain", "adjoint"] = "plain"
+    unroll: Literal["adjoint", "plain"] = "adjoint"
 
     def rates(self) -> Rates:
         """Return the step sizes."""

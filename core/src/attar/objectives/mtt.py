@@ -101,11 +101,11 @@ class MTTSettings(TrajectorySettings):
     """Settings of MTT, beside those of all methods that match trajectories.
 
     Attributes:
-        unroll: ``plain`` keeps all inner steps in memory; ``adjoint`` takes each again on the way
-            back, for the same gradient and a copy of the parameters per step.
+        unroll: ``adjoint`` takes each inner step again on the way back and keeps a copy of the
+            parameters per step; ``plain`` keeps all steps in memory, for the same gradient.
     """
 
-    unroll: Literal["plain", "adjoint"] = "plain"
+    unroll: Literal["adjoint", "plain"] = "adjoint"
 
     def unrolled(self) -> Unroll:
         """Return how the training on the set is differentiated."""
