@@ -7,68 +7,36 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from attar.architectures import code_of
 from attar.cache import cache_root, locked
-from attar.checkpoint import Checkpoint, Checkpoints
-from attar.contracts import PreparationStopped, Task, Workplace
-from attar.cost import Cost, Meter
-from attar.errors import DivergenceError, UsageError
+from attar.checkpoint import Checkpoints
+from attar.contracts import Task, Workplace
+from attar.cost import Cost
+from attar.errors import UsageError
+from attar.expert_training import ExpertSpec, Trajectory, train_expert
 from attar.files import disk_errors, write_file
-from attar.optim import OptimSpec
-from attar.rng import derive, scoped
-from attar.settings import Record, Settings
-from attar.training import TrainEpochs, train_step
+from attar.settings import Record
 
 __all__ = ["Expert", "ExpertRecord", "ExpertSpec", "Experts", "experts_folder", "found_specs"]
 
 _KEY = "attar-expert"
-_SECONDS = 30.0
-"""Wall seconds of training between two checkpoints."""
 
 Told: TypeAlias = Callable[[int, int, float], None]
 """Called with experts that are finished, epochs done of the one in training, and its loss."""
 
 
-class ExpertSpec(Settings):
-    """How experts are trained.
-
-    Attributes:
-        count: Number of experts.
-        epochs: Passes over the training data.
-        every: Passes between two snapshots of the parameters.
-        lr: Step size of stochastic gradient descent.
-        momentum: Its momentum.
-        weight_decay: L2 penalty.
-        batch: Samples per optimizer step.
-        augment: Whether the task's augmentation is applied, one draw per sample.
-        dtype: Type that snapshots are stored in.
-        seed: Seed of initialization, order and augmentation.
-    """
-
-    count: int = Field(default=10, ge=1)
-    epochs: int = Field(default=20, ge=1)
-    every: int = Field(default=1, ge=1)
-    lr: float = Field(default=0.01, gt=0)
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    batch: int = Field(default=256, ge=1)
-    augment: bool = False
-    dtype: Literal["float32", "float16"] = "float32"
-    seed: int = 0
-
-    @property
-    def snapshots(self) -> int:
-        """Snapshots of an expert, the first before training, the last after it."""
-        return self.epochs // self.every + 1
+def _untold(finished: int, epoch: int, loss: float) -> None:
+    """Tell nobody."""
 
 
 class ExpertRecord(Record):
@@ -242,7 +210,7 @@ class Experts:
         told = ", ".join(f"{key}={value} where {wanted[key]} is asked for" for key, value in apart.items())
         return f"{place} holds {noun}s with {told}; change the settings of the method, or make others"
 
-    def make(self, told: Told | None = None, stop: Callable[[], bool] = lambda: False) -> list[Expert]:
+    def make(self, told: Told = _untold, stop: Callable[[], bool] = lambda: False) -> list[Expert]:
         """Return all experts, training those that are missing.
 
         Args:
@@ -265,80 +233,40 @@ class Experts:
                 try:
                     with locked(self.path(index), timeout=-1 if wait else 0):
                         if _read(self.path(index)) is None:
-                            self._train(index, done, told, stop)
+                            self._make_one(index, partial(told, done), stop)
                         done += 1
                 except Timeout:
                     left.append(index)
             missing = left
         return self.required()
 
-    def _train(self, index: int, done: int, told: Told | None, stop: Callable[[], bool]) -> None:
+    def _make_one(self, index: int, told: Callable[[int, float], None], stop: Callable[[], bool]) -> None:
         """Train one expert and write its file."""
-        task, spec, path = self.task, self.spec, self.path(index)
-        checkpoints = Checkpoints(path.with_suffix(".partial"), keep=1)
-        model = task.build(self.arch, derive(spec.seed, "expert", index, "network")).to(self.device)
-        optimizer = OptimSpec(
-            name="sgd", lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
-        ).build(model.parameters())
-        epochs, trajectory, loss, meter = TrainEpochs(task), [_flat(model)], 0.0, Meter()
-        begun = checkpoints.newest()
-        if begun is not None:
-            model.load_state_dict(begun.state["weights"])
-            optimizer.load_state_dict(begun.state["optimizer"])
-            trajectory = list(begun.state["trajectory"])
-            loss, meter = float(begun.meta["loss"]), Meter(Cost(**begun.meta["cost"]))
-        first, saved = 0 if begun is None else begun.step, meter.read().wall
-        for epoch in range(first, spec.epochs):
-            gen = derive(spec.seed, "expert", index, "epoch", epoch)
-            model.train()
-            with scoped(gen):
-                losses = [
-                    train_step(
-                        model,
-                        optimizer,
-                        batch.to(self.device),
-                        epochs.label_kind,
-                        task.augment if spec.augment else None,
-                        gen,
-                    )
-                    for batch in epochs.epoch(spec.batch, gen)
-                ]
-            loss = float(torch.stack(losses).mean())
-            if not torch.isfinite(torch.tensor(loss)):
-                raise DivergenceError(
-                    f"expert {index} diverged in epoch {epoch + 1}; lower its step size (now: {spec.lr:g})"
-                )
-            if (epoch + 1) % spec.every == 0:
-                trajectory.append(_flat(model))
-            if told is not None:
-                told(done, epoch + 1, loss)
-            stopping = stop() and epoch + 1 < spec.epochs
-            cost = meter.read()
-            if stopping or cost.wall - saved > _SECONDS:
-                state = {
-                    "weights": dict(model.state_dict()),
-                    "optimizer": optimizer.state_dict(),
-                    "trajectory": trajectory,
-                }
-                meta = {"loss": loss, "cost": cost.model_dump(mode="json")}
-                checkpoints.save(Checkpoint(step=epoch + 1, state=state, meta=meta))
-                saved = cost.wall
-            if stopping:
-                raise PreparationStopped
-        self._write(index, model, trajectory, loss, meter.read())
-        shutil.rmtree(path.with_suffix(".partial"), ignore_errors=True)
+        begun = self.path(index).with_suffix(".partial")
+        made = train_expert(
+            self.task,
+            self.arch,
+            self.spec,
+            index,
+            device=self.device,
+            checkpoints=Checkpoints(begun, keep=1),
+            told=told,
+            stop=stop,
+        )
+        self._write(index, made)
+        shutil.rmtree(begun, ignore_errors=True)
 
-    def _write(self, index: int, model: nn.Module, trajectory: list[Tensor], loss: float, cost: Cost) -> None:
+    def _write(self, index: int, made: Trajectory) -> None:
         kind = torch.float16 if self.spec.dtype == "float16" else torch.float32
         record = ExpertRecord(
             **self.key(),
             index=index,
-            shapes=tuple((name, tuple(each.shape)) for name, each in model.named_parameters()),
-            loss=loss,
-            cost=cost,
+            shapes=tuple((name, tuple(each.shape)) for name, each in made.model.named_parameters()),
+            loss=made.loss,
+            cost=made.cost,
         )
-        tensors = {"trajectory": torch.stack(trajectory).to(kind)}
-        for name, buffer in model.named_buffers():
+        tensors = {"trajectory": torch.stack(made.snapshots).to(kind)}
+        for name, buffer in made.model.named_buffers():
             tensors[f"buffers.{name}"] = buffer.detach().cpu().contiguous()
         path = self.path(index)
         if not bool(torch.isfinite(tensors["trajectory"]).all()):
@@ -346,10 +274,6 @@ class Experts:
         with disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, save(tensors, {_KEY: record.model_dump_json()}))
-
-
-def _flat(model: nn.Module) -> Tensor:
-    return torch.cat([each.detach().flatten().cpu() for each in model.parameters()])
 
 
 def _read(path: Path) -> Expert | None:
