@@ -54,5 +54,5 @@ def test_nothing_is_saved_and_another_source_s_state_is_refused(blobs):
     state = Fresh().init(Context(task=blobs(), seed=0, clock=Clock(0, 1)))
     assert state.state_dict() == {}
     state.load_state_dict({})
-    with pytest.raises(InternalError, match=r"a fresh source has no state, but found \['pool'\]"):
+    with pytest.raises(InternalError, match=r"this source has no state, but found \['pool'\]"):
         state.load_state_dict({"pool": []})

@@ -13,7 +13,7 @@ from attar.contracts import Context, State, Subject, SyntheticSet
 from attar.cost import Cost
 from attar.errors import InternalError
 
-__all__ = ["Ensemble", "Fresh", "FreshState"]
+__all__ = ["Ensemble", "Fresh", "FreshState", "Rebuilt"]
 
 
 class Ensemble(nn.Module):
@@ -37,11 +37,8 @@ class Ensemble(nn.Module):
         return torch.stack([model(inputs) for model in self.models]).mean(0)
 
 
-class FreshState:
-    """The models drawn last, one per subject; rebuilt from the seed, so nothing is saved."""
-
-    def __init__(self) -> None:
-        self.models: dict[int, tuple[int, nn.Module]] = {}
+class Rebuilt:
+    """State of a source that is rebuilt from the seed, or read from the disk again: nothing is saved."""
 
     def state_dict(self) -> State:
         """Return an empty state."""
@@ -54,7 +51,14 @@ class FreshState:
             InternalError: If the state belongs to another source.
         """
         if state:
-            raise InternalError(f"a fresh source has no state, but found {sorted(state)}")
+            raise InternalError(f"this source has no state, but found {sorted(state)}")
+
+
+class FreshState(Rebuilt):
+    """The models drawn last, one per subject."""
+
+    def __init__(self) -> None:
+        self.models: dict[int, tuple[int, nn.Module]] = {}
 
 
 @dataclass(frozen=True)

@@ -7,32 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from attar.contracts import Context, State, Subject, SyntheticSet
+from attar.contracts import Context, Subject, SyntheticSet
 from attar.cost import Cost
-from attar.errors import InternalError
 from attar.experts import Experts, ExpertSpec, experts_folder
+from attar.objectives.sources import Rebuilt
 
 __all__ = ["Teachers", "TeachersState"]
 
 
-class TeachersState:
-    """The teachers at hand; read from disk again, so nothing is saved."""
+class TeachersState(Rebuilt):
+    """The teachers at hand."""
 
     def __init__(self) -> None:
         self.models: list[nn.Module] = []
-
-    def state_dict(self) -> State:
-        """Return an empty state."""
-        return {}
-
-    def load_state_dict(self, state: State) -> None:
-        """Accept an empty state.
-
-        Raises:
-            InternalError: If the state belongs to another source.
-        """
-        if state:
-            raise InternalError(f"teachers have no state, but found {sorted(state)}")
 
 
 @dataclass(frozen=True)

@@ -9,36 +9,24 @@ import torch
 from torch import Tensor
 
 from attar.batch import Batch
-from attar.contracts import Context, Segment, State, Subject, SyntheticSet
+from attar.contracts import Context, Segment, Subject, SyntheticSet
 from attar.cost import Cost
 from attar.errors import InternalError, UsageError
 from attar.experts import Expert, Experts, ExpertSpec, experts_folder
 from attar.objectives.inner import InnerSGD, InnerTraining, Tensors, Unroll, plain
 from attar.objectives.rates import Rates
+from attar.objectives.sources import Rebuilt
 
 __all__ = ["Trajectories", "TrajectoryMatch", "TrajectoryState"]
 
 _TINY = 1e-30
 
 
-class TrajectoryState:
-    """The experts at hand; read from disk again, so nothing is saved."""
+class TrajectoryState(Rebuilt):
+    """The experts at hand."""
 
     def __init__(self) -> None:
         self.experts: list[Expert] = []
-
-    def state_dict(self) -> State:
-        """Return an empty state."""
-        return {}
-
-    def load_state_dict(self, state: State) -> None:
-        """Accept an empty state.
-
-        Raises:
-            InternalError: If the state belongs to another source.
-        """
-        if state:
-            raise InternalError(f"trajectories have no state, but found {sorted(state)}")
 
 
 @dataclass(frozen=True)
