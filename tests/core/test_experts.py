@@ -15,9 +15,9 @@ from attar.errors import DivergenceError, UsageError
 from attar.experts import Experts, ExpertSpec, experts_folder, found_specs
 from attar.nets import MLP
 from attar.rng import derive, scoped
+from attar.tensor import TensorTask
 from attar.testing import toy_task
 from attar.testing.toys import toy_augment
-from attar.training import train_step
 from safetensors.torch import load_file
 from torch.nn import functional
 
@@ -268,9 +268,23 @@ def test_training_may_be_stopped_again_and_again(tmp_path):
     assert same(parts.snapshot(4), whole.snapshot(4))
 
 
-def test_training_that_broke_off_goes_on_from_what_was_saved_now_and_then(tmp_path, monkeypatch):
-    monkeypatch.setattr("attar.expert_training._SECONDS", -1.0)
-    of, epochs = experts(tmp_path / "parts", momentum=0.9), []
+@pytest.fixture
+def slow(monkeypatch):
+    """A task whose passes take 1000 seconds each."""
+    now = [0.0]
+    clock = SimpleNamespace(process_time=lambda: now[0], perf_counter=lambda: now[0])
+    monkeypatch.setattr("attar.cost.time", clock)
+
+    class Slow(TensorTask):
+        def epoch(self, *given):
+            now[0] += 1000
+            return super().epoch(*given)
+
+    return task(kind=Slow)
+
+
+def test_training_that_broke_off_goes_on_from_what_was_saved_now_and_then(tmp_path, slow):
+    of, epochs = experts(tmp_path / "parts", of=slow, momentum=0.9), []
 
     def break_off(done, epoch, loss):
         if epoch == 3:
@@ -285,23 +299,13 @@ def test_training_that_broke_off_goes_on_from_what_was_saved_now_and_then(tmp_pa
 
 
 @pytest.mark.parametrize("stops", [0, 3])
-def test_the_cost_is_that_of_all_parts(tmp_path, monkeypatch, stops):
-    now = [0.0]
-
-    def second(*given):
-        now[0] += 1
-        return train_step(*given)
-
-    clock = SimpleNamespace(process_time=lambda: now[0], perf_counter=lambda: now[0])
-    monkeypatch.setattr("attar.cost.time", clock)
-    monkeypatch.setattr("attar.expert_training.train_step", second)
-    of = experts(tmp_path)
+def test_the_cost_is_that_of_all_parts(tmp_path, slow, stops):
+    of = experts(tmp_path, of=slow)
     for _ in range(stops):
         with pytest.raises(PreparationStopped):
             of.make(stop=lambda: True)
     (expert,) = of.make()
-    # Three steps in each of four epochs.
-    assert (expert.record.cost.cpu, expert.record.cost.wall) == (12, 12)
+    assert (expert.record.cost.cpu, expert.record.cost.wall) == (4000, 4000)
 
 
 @pytest.mark.parametrize("left", [0.0, 0.01, 0.5, 0.99])
@@ -407,3 +411,28 @@ def test_experts_after_a_missing_one_are_not_counted(tmp_path):
 
 def test_a_folder_that_is_not_there_has_no_experts(tmp_path):
     assert found_specs(task(), "", tmp_path / "none") == []
+
+
+def test_the_last_snapshot_is_of_the_last_epoch(tmp_path):
+    (one,) = experts(tmp_path, epochs=3, every=2).make()
+    (all_of_it,) = experts(tmp_path, epochs=3, every=1).make()
+    assert one.record.shapes == all_of_it.record.shapes
+    assert load_file(one.path)["trajectory"].shape[0] == 3
+    assert same(one.snapshot(-1), all_of_it.snapshot(3))
+
+
+def test_a_stop_between_two_experts_is_heard(tmp_path):
+    of = experts(tmp_path, count=3, epochs=1)
+    with pytest.raises(PreparationStopped):
+        of.make(stop=lambda: True)
+    assert [of.path(index).exists() for index in range(3)] == [True, False, False]
+
+
+def test_a_damaged_checkpoint_begins_anew(tmp_path):
+    of = experts(tmp_path / "parts")
+    with pytest.raises(PreparationStopped):
+        of.make(stop=stop_after(2))
+    for path in of.path(0).with_suffix(".partial").rglob("*.safetensors"):
+        path.write_bytes(b"")
+    (again,), (whole,) = of.make(), experts(tmp_path / "whole").make()
+    assert same(again.snapshot(4), whole.snapshot(4))

@@ -50,6 +50,17 @@ def test_gradients_are_shortened_to_the_running_mean_of_their_norms(clip):
     assert found != pytest.approx(LENGTHS, rel=0.1)
 
 
+def test_the_norm_is_that_of_all_gradients_together():
+    parameters, optimizer = made()
+    step(parameters, optimizer, 3.0)
+    for each, values in zip(parameters, ([0.0, 10.0], [[0.0], [0.0]]), strict=True):
+        each.grad = torch.tensor(values, dtype=torch.float64)
+    optimizer.step()
+    # The mean is the root of 1.8² + 2.4², not their sum.
+    found = [each.grad.flatten().tolist() for each in parameters]
+    assert found == [pytest.approx([0.0, 3.0]), pytest.approx([0.0, 0.0])]
+
+
 def test_the_first_gradient_is_left_alone():
     assert norm(step(*made(), 1000.0)) == pytest.approx(1000.0)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from attar.batch import Batch
 from attar.contracts import Clock, Context, PreparationStopped, Segment, Subject, Workplace
-from attar.cost import Cost
 from attar.errors import InternalError, UsageError
 from attar.experts import Experts, ExpertSpec, experts_folder
 from attar.objectives.inner import adjoint, plain, stopped
@@ -18,6 +18,7 @@ from attar.objectives.rates import FixedRate, OneRate
 from attar.objectives.trajectories import Trajectories, TrajectoryMatch
 from attar.rng import derive
 from attar.runner import RunOptions, Stopped
+from attar.tensor import TensorTask
 from attar.testing import toy_task
 from attar.testing.objective_case import ObjectiveCase
 from attar.testing.toys import toy_augment
@@ -27,6 +28,8 @@ from torch.nn import functional
 ARCH = "mlp,width=5,depth=1,act=gelu"
 STEPS, RATE = 4, 0.3
 SPEC = ExpertSpec(count=2, epochs=6, lr=0.1, batch=30)
+CASE = ObjectiveCase(MTT)
+QUICK = CASE.settings()
 REAL = toy_task((4,), validation=0, architecture="linear")
 
 
@@ -269,40 +272,40 @@ def test_a_state_is_empty_and_no_other_is_taken():
     state = source().init(context())
     assert state.state_dict() == {}
     state.load_state_dict({})
-    with pytest.raises(InternalError, match="have no state"):
+    with pytest.raises(InternalError, match="has no state"):
         state.load_state_dict({"version": 1})
 
 
-class Expensive:
-    """A meter of experts that cost 100 seconds each."""
+@pytest.fixture
+def slow(monkeypatch):
+    """A task whose passes take 1000 seconds each; nothing else takes time."""
+    now = [0.0]
+    clock = SimpleNamespace(process_time=lambda: now[0], perf_counter=lambda: now[0])
+    monkeypatch.setattr("attar.cost.time", clock)
 
-    def __init__(self, before=None):
-        pass
+    class Slow(TensorTask):
+        def epoch(self, *given):
+            now[0] += 1000
+            return super().epoch(*given)
 
-    def read(self):
-        return Cost(cpu=100.0, wall=200.0, peak_bytes=1)
+    return CASE.task(kind=Slow)
 
 
-def test_a_run_counts_its_experts_whether_trained_or_found(monkeypatch):
-    monkeypatch.setattr("attar.expert_training.Meter", Expensive)
-    case = ObjectiveCase(MTT)
+def test_a_run_counts_its_experts_whether_trained_or_found(slow):
+    assert (QUICK.count, QUICK.epochs) == (2, 4)
     for _ in range(2):
-        cost = case.run(case.task(), 2).cost
-        assert 200 <= cost.cpu < 300
-        assert 400 <= cost.wall < 600
+        cost = CASE.run(slow, 2).cost
+        assert (cost.cpu, cost.wall) == (8000, 8000)
 
 
-def test_a_resumed_run_counts_its_experts_once(monkeypatch):
-    monkeypatch.setattr("attar.expert_training.Meter", Expensive)
-    case, saved = ObjectiveCase(MTT), []
+def test_a_resumed_run_counts_its_experts_once(slow):
+    saved = []
     options = RunOptions(save=lambda *given: saved.append(copy.deepcopy(given)), save_every=1)
-    whole = case.run(case.task(), 3, options=options)
-    parts = case.run(case.task(), 3, resume=saved[0])
-    assert 200 <= parts.cost.cpu < 300
+    whole, parts = CASE.run(slow, 3, options=options), CASE.run(slow, 3, resume=saved[0])
+    assert parts.cost.cpu == 8000
     assert torch.equal(whole.syn.decode().inputs, parts.syn.decode().inputs)
 
 
 def test_a_run_may_be_stopped_while_experts_are_trained():
-    case = ObjectiveCase(MTT)
     with pytest.raises(Stopped, match="after 0 steps"):
-        case.run(case.task(), 2, options=RunOptions(stop=lambda: True))
+        CASE.run(CASE.task(), 2, options=RunOptions(stop=lambda: True))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attar.checkpoint import Checkpoint, Checkpoints
 from attar.contracts import PreparationStopped, Task
 from attar.cost import Cost, Meter
-from attar.errors import DivergenceError
+from attar.errors import DivergenceError, UsageError
 from attar.optim import OptimSpec
 from attar.rng import derive, scoped
 from attar.settings import Settings
@@ -32,7 +32,7 @@ class ExpertSpec(Settings):
     Attributes:
         count: Number of experts.
         epochs: Passes over the training data.
-        every: Passes between two snapshots of the parameters.
+        every: Passes between two snapshots of the parameters; the last comes after the last pass.
         lr: Step size of stochastic gradient descent.
         momentum: Its momentum.
         weight_decay: L2 penalty.
@@ -56,7 +56,7 @@ class ExpertSpec(Settings):
     @property
     def snapshots(self) -> int:
         """Snapshots of an expert, the first before training, the last after it."""
-        return self.epochs // self.every + 1
+        return -(-self.epochs // self.every) + 1
 
 
 @dataclass
@@ -90,8 +90,12 @@ class Trajectory:
         checkpoints.save(Checkpoint(step=self.epoch, state=state, meta=meta))
 
     def load(self, checkpoints: Checkpoints) -> None:
-        """Go on from the newest checkpoint, if there is one."""
-        found = checkpoints.newest()
+        """Go on from the newest checkpoint, if there is one that is whole."""
+        try:
+            found = checkpoints.newest()
+        except UsageError:
+            # What was begun can be begun again.
+            found = None
         if found is None:
             return
         self.model.load_state_dict(found.state["weights"])
@@ -122,7 +126,7 @@ def train_expert(
         device: Where it is trained.
         checkpoints: Where it is saved now and then, and gone on from.
         told: Called after each epoch with the epochs done and the loss.
-        stop: Asked after each epoch; True saves and ends early.
+        stop: Asked after each epoch but the last; True saves and ends early.
 
     Raises:
         DivergenceError: If its loss stops being finite.
@@ -138,14 +142,15 @@ def train_expert(
         made.loss = _epoch(task, spec, index, made, device)
         made.epoch += 1
         made.cost = meter.read()
-        if not math.isfinite(made.loss):
+        flat = _flat(model)
+        if not (math.isfinite(made.loss) and bool(torch.isfinite(flat).all())):
             raise DivergenceError(
                 f"expert {index} diverged in epoch {made.epoch}; lower its step size (now: {spec.lr:g})"
             )
-        if made.epoch % spec.every == 0:
-            made.snapshots.append(_flat(model))
+        if made.epoch % spec.every == 0 or made.epoch == spec.epochs:
+            made.snapshots.append(flat)
         told(made.epoch, made.loss)
-        stopping = stop() and made.epoch < spec.epochs
+        stopping = made.epoch < spec.epochs and stop()
         if stopping or made.cost.wall - saved > _SECONDS:
             made.save(checkpoints)
             saved = made.cost.wall

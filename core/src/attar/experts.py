@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from attar.architectures import code_of
 from attar.cache import cache_root, locked
 from attar.checkpoint import Checkpoints
-from attar.contracts import Task, Workplace
+from attar.contracts import PreparationStopped, Task, Workplace
 from attar.cost import Cost
 from attar.errors import UsageError
 from attar.expert_training import ExpertSpec, Trajectory, train_expert
@@ -30,6 +30,8 @@ from attar.settings import Record
 __all__ = ["Expert", "ExpertRecord", "ExpertSpec", "Experts", "experts_folder", "found_specs"]
 
 _KEY = "attar-expert"
+_PATIENCE = 1.0
+"""Seconds to wait for another process before asking again whether to stop."""
 
 Told: TypeAlias = Callable[[int, int, float], None]
 """Called with experts that are finished, epochs done of the one in training, and its loss."""
@@ -227,17 +229,20 @@ class Experts:
         missing = [index for index in range(self.spec.count) if _read(self.path(index)) is None]
         done = self.spec.count - len(missing)
         # What another process trains comes last, when it may be there.
-        for wait in (False, True):
-            left = []
+        patience = 0.0
+        while missing:
+            busy: list[int] = []
             for index in missing:
                 try:
-                    with locked(self.path(index), timeout=-1 if wait else 0):
+                    with locked(self.path(index), timeout=patience):
                         if _read(self.path(index)) is None:
                             self._make_one(index, partial(told, done), stop)
                         done += 1
                 except Timeout:
-                    left.append(index)
-            missing = left
+                    busy.append(index)
+                if done < self.spec.count and stop():
+                    raise PreparationStopped
+            missing, patience = busy, _PATIENCE
         return self.required()
 
     def _make_one(self, index: int, told: Callable[[int, float], None], stop: Callable[[], bool]) -> None:
@@ -267,7 +272,8 @@ class Experts:
         )
         tensors = {"trajectory": torch.stack(made.snapshots).to(kind)}
         for name, buffer in made.model.named_buffers():
-            tensors[f"buffers.{name}"] = buffer.detach().cpu().contiguous()
+            # A clone: safetensors refuses tensors that share memory.
+            tensors[f"buffers.{name}"] = buffer.detach().cpu().contiguous().clone()
         path = self.path(index)
         if not bool(torch.isfinite(tensors["trajectory"]).all()):
             raise UsageError(f"expert {index} does not fit into {self.spec.dtype}; store it as float32")

@@ -272,10 +272,11 @@ def stopped(
     for index in steps:
         gradients = training.gradient(index, state, copy, graph=True)
         moving = [(g, -own[index] * v) for g, v in zip(gradients, back, strict=True) if g.requires_grad]
-        found = torch.autograd.grad(
-            [g for g, _ in moving], leaves, grad_outputs=[v for _, v in moving], allow_unused=True
-        )
-        _add(totals, found)
+        if leaves:
+            found = torch.autograd.grad(
+                [g for g, _ in moving], leaves, grad_outputs=[v for _, v in moving], allow_unused=True
+            )
+            _add(totals, found)
         gradients = tuple(each.detach() for each in gradients)
         slopes[index] = -torch.stack([(v * g).sum() for v, g in zip(back, gradients, strict=True)]).sum()
         state, _ = training.optimizer.step(index, state, (), gradients, own[index])
@@ -287,7 +288,8 @@ def stopped(
 def _answered(training: InnerTraining, state: Tensors, outer: Outer) -> tuple[Tensor, list[Tensor]]:
     """Return the answer to a state and its gradient with respect to each tensor of the state."""
     leaves = [each.detach().requires_grad_() for each in state]
-    answer = outer(training.parameters(tuple(leaves)))
+    with torch.enable_grad():
+        answer = outer(training.parameters(tuple(leaves)))
     found = torch.autograd.grad(answer, leaves, allow_unused=True)
     return answer.detach(), [
         torch.zeros_like(leaf) if each is None else each for leaf, each in zip(leaves, found, strict=True)

@@ -19,7 +19,8 @@ from attar.objectives.sources import Rebuilt
 
 __all__ = ["Trajectories", "TrajectoryMatch", "TrajectoryState"]
 
-_TINY = 1e-30
+_TINY = 1e-12
+"""Least squared length of a stretch, in units of the parameters'."""
 
 
 class TrajectoryState(Rebuilt):
@@ -76,7 +77,7 @@ class Trajectories:
             UsageError: If no stretch fits.
         """
         last = min(self.latest, self.experts.snapshots - 1 - self.span)
-        if last < self.earliest:
+        if not 0 <= self.earliest <= last:
             raise UsageError(
                 f"a stretch of {self.span} snapshots from {self.earliest} on does not fit into experts of "
                 f"{self.experts.snapshots - 1}; lower objective.span or objective.earliest, or raise "
@@ -165,7 +166,8 @@ class TrajectoryMatch:
         start = training.start()
         goal = tuple(each.to(own) for each, own in zip(subject.goal, start, strict=True))
         # Where training has nothing to learn, as with a single class, experts stay where they are.
-        scale = _apart(start, goal).clamp(min=_TINY)
+        least = _TINY * torch.stack([(each**2).sum() for each in goal]).sum()
+        scale = torch.maximum(_apart(start, goal), least)
         rates = self.rates.read(learned, self.steps, scale)
         return self.unroll(
             training,
