@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from attar.cache import cache_root, locked
-from attar.contracts import PreparationStopped
+from attar.contracts import PreparationStopped, Workplace
 from attar.errors import DivergenceError, UsageError
 from attar.experts import Experts, ExpertSpec, experts_folder, found_specs
 from attar.nets import MLP
@@ -436,3 +436,9 @@ def test_a_damaged_checkpoint_begins_anew(tmp_path):
         path.write_bytes(b"")
     (again,), (whole,) = of.make(), experts(tmp_path / "whole").make()
     assert same(again.snapshot(4), whole.snapshot(4))
+
+
+@pytest.mark.parametrize(("lr", "warned"), [(1e-6, True), (0.3, False)])
+def test_experts_that_learned_little_are_told_of(tmp_path, caplog, lr, warned):
+    experts(tmp_path, epochs=20, lr=lr).prepare(Workplace())
+    assert ("have learned little" in caplog.text) == warned

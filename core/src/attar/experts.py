@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 import shutil
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +32,11 @@ from attar.settings import Record
 
 __all__ = ["Expert", "ExpertRecord", "ExpertSpec", "Experts", "experts_folder", "found_specs"]
 
+logger = logging.getLogger(__name__)
+
 _KEY = "attar-expert"
+_LITTLE = 0.6
+"""Part of the loss of guessing above which experts are taken to have learned little."""
 _PATIENCE = 1.0
 """Seconds to wait for another process before asking again whether to stop."""
 
@@ -192,9 +199,19 @@ class Experts:
                 f"{noun} {done + 1} of {spec.count}, epoch {epoch} of {spec.epochs}, loss {loss:.3g}"
             )
 
-        total = Cost()
+        total, losses = Cost(), []
         for expert in self.make(told, workplace.stop):
             total = total.plus(expert.record.cost)
+            losses.append(expert.record.loss)
+        guess = math.log(max(2, len(self.task.classes)))
+        if statistics.fmean(losses) > _LITTLE * guess:
+            logger.warning(
+                "the %ss have learned little (loss %.3g, that of guessing is %.3g), and what follows them "
+                "learns less; raise their epochs or step size, or lower their batch",
+                noun,
+                statistics.fmean(losses),
+                guess,
+            )
         return total
 
     def _lacking(self, noun: str) -> str:

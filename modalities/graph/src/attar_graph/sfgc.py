@@ -13,7 +13,7 @@ class SFGCSettings(MTTSettings):
 
     An epoch of an expert is one step on the whole graph. Published, for Cora, are 200 experts of 2,500
     epochs with a snapshot every ten, stretches of 1,500 epochs from the first 30 on, and 500 inner
-    steps.
+    steps. Momentum takes experts as far in a tenth of the epochs.
 
     Attributes:
         span: Snapshots of an expert from start to goal.
@@ -28,6 +28,7 @@ class SFGCSettings(MTTSettings):
     epochs: int = Field(default=600, ge=1)
     every: int = Field(default=10, ge=1)
     lr_expert: float = Field(default=0.4, gt=0)
+    momentum_expert: float = Field(default=0.9, ge=0, lt=1)
     span: int = Field(default=40, ge=1)
     latest: int = Field(default=3, ge=0)
     inner: int = Field(default=40, ge=1)
