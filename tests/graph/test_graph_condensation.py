@@ -132,3 +132,40 @@ def test_every_kind_of_method_condenses_a_graph_and_resumes(method, model, tmp_p
     )
     assert 0 <= report.accuracy.mean <= 100
     assert (tmp_path / "whole" / "artifact" / "preview.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("sfgc", {"count": 2, "epochs": 4, "every": 2, "span": 1, "latest": 1, "inner": 3}),
+        ("mtt", {"count": 2, "epochs": 4, "latest": 1, "inner": 3}),
+        ("tesla", {"count": 2, "epochs": 4, "latest": 1, "inner": 3}),
+        ("dd", {"inner": 3}),
+        ("rat-bptt", {"inner": 4, "window": 2}),
+        ("m3d", {}),
+        ("datadam", {}),
+        ("cafe", {"inner": 2}),
+        ("ncfm", {"samples": 8, "outer": 2, "reuse": 1}),
+    ],
+)
+def test_methods_of_trajectories_unrolling_and_distributions_condense_a_graph(method, given):
+    task = attar.task("graph", data="karate")
+    asked = {
+        "method": method,
+        "ipc": 2,
+        "steps": 3,
+        "model": "gcn,width=8,dropout=0",
+        "init": "real",
+        **given,
+    }
+    one, other = attar.distill(task, **asked), attar.distill(task, **asked)
+    assert one.manifest.sha256 == other.manifest.sha256
+    start = attar.distill(task, **{**asked, "steps": 1, "lr": 1e-9})
+    moved = one.decode().inputs.graph.features - start.decode().inputs.graph.features
+    assert moved.abs().max() > 1e-4
+
+
+def test_a_method_of_normalization_statistics_does_not_fit_graphs():
+    task = attar.task("graph", data="karate")
+    with pytest.raises(UsageError, match="BatchNorm"):
+        attar.distill(task, method="sre2l", ipc=1, model="gcn,width=8")
