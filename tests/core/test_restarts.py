@@ -7,7 +7,9 @@ import json
 import pytest
 from attar.api import distill, task
 from attar.artifact import load
+from attar.cost import Cost
 from attar.errors import UsageError
+from attar.experts import Experts
 from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.runner import Stopped
@@ -96,3 +98,16 @@ def test_frames_follow_a_single_run(digits, tmp_path):
     with pytest.raises(UsageError, match="frames and trackers follow a single run"):
         distill(digits, ipc=1, restarts=2, out=tmp_path / "run", frames=2, **SETTINGS)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_all_runs_share_is_counted_once(digits, monkeypatch):
+    dear = 1e6
+    real = Experts.prepare
+
+    def expensive(self, *given):
+        return real(self, *given).plus(Cost(cpu=dear))
+
+    monkeypatch.setattr(Experts, "prepare", expensive)
+    few = {"count": 1, "epochs": 3, "inner": 2}
+    artifact = distill(digits, method="mtt", ipc=1, restarts=3, **few, **SETTINGS)
+    assert dear <= artifact.manifest.cost.cpu < 2 * dear

@@ -103,7 +103,8 @@ def best_run(
         out = None if place is None else place / FOLDER / str(number)
         # A run's folder has a recipe as soon as it was begun.
         begun = out is not None and (out / "recipe.toml").is_file()
-        each = replace(settings, out=out, resume=begun, force=False)
+        # All runs share what the first one prepares.
+        each = replace(settings, out=out, resume=begun, force=False, counted=number > 0)
         artifact = distill(_single(resolved, number), each)
         made.append(artifact)
         judgments.append(_judged(task, artifact, resolved.recipe.run.seed, settings.device, out))

@@ -39,6 +39,7 @@ class RunSettings:
             :data:`attar.tracking.TRACKERS`.
         experts: Folder of the experts of a method that needs some; None makes them and keeps them in
             the cache.
+        counted: Whether the cost of these experts is counted elsewhere.
         show: Whether progress is shown on standard error.
         stop: Asked after each step; True saves and ends the run.
     """
@@ -52,6 +53,7 @@ class RunSettings:
     frames: int = 0
     trackers: tuple[str, ...] = ()
     experts: Path | None = None
+    counted: bool = False
     show: bool = False
     stop: Callable[[], bool] = field(default=lambda: False)
 

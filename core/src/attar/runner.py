@@ -72,6 +72,7 @@ class RunOptions:
         save_every: Steps between calls of `save`.
         stop: Asked after each step; True saves and ends the run early.
         experts: Folder of all experts that the run needs; None makes them and keeps them in the cache.
+        counted: Whether what sources prepare is counted elsewhere, as by a run before this one.
         tell: Called with what is being prepared before the first step, for people.
     """
 
@@ -82,6 +83,7 @@ class RunOptions:
     save_every: int = 100
     stop: Callable[[], bool] = field(default=lambda: False)
     experts: Path | None = None
+    counted: bool = False
     tell: Callable[[str], None] = field(default=lambda note: None)
 
 
@@ -365,7 +367,7 @@ def run(
         engine = _Engine(task, objective, syn, optim, seed, steps, options, classes_at_once)
     except PreparationStopped:
         raise Stopped(0 if resume is None else resume[0]) from None
-    done, loss, meter = 0, math.nan, Meter(engine.prepared)
+    done, loss, meter = 0, math.nan, Meter(Cost() if options.counted else engine.prepared)
     if resume is not None:
         done, state, cost = resume
         engine.load_state_dict(state)

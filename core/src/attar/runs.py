@@ -279,6 +279,7 @@ def _distilled(
                 save_every=recipe.run.checkpoint_every,
                 stop=settings.stop,
                 experts=settings.experts,
+                counted=settings.counted,
                 tell=lambda note: advance(0, note),
             ),
         )
