@@ -47,7 +47,7 @@ def test_settings_get_the_type_of_their_hint():
         ("linear,width=3", "unknown setting of 'linear' 'width': it has no settings"),
         (
             "mlp,widht=3",
-            "unknown setting of 'mlp' 'widht': did you mean 'width'? choose from act, depth, width",
+            "unknown setting of 'mlp' 'widht': did you mean 'width'? choose from act, depth, norm, width",
         ),
         ("mlp,width=wide", "mlp,width=wide does not fit: input should be a valid integer"),
         ("convnet,norm=bach", "convnet,norm=bach does not fit: input should be 'instance', 'batch'"),

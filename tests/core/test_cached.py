@@ -34,7 +34,7 @@ def test_an_empty_cache_holds_nothing():
 
 
 def test_info_counts_files_and_bytes(filled):
-    assert counts() == {"evaluations": 3, "selections": 0, "images": 1, "hub": 0}
+    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "images": 1, "hub": 0}
     assert next(section.bytes for section in cache_info().sections if section.name == "images") == 1000
     assert cache_info().folder == str(cache_root())
 
@@ -49,7 +49,7 @@ def test_clearing_leaves_what_was_downloaded(filled):
 
 def test_one_section_can_be_cleared(filled):
     assert clear_cache("images").bytes == 1000
-    assert counts() == {"evaluations": 3, "selections": 0, "images": 0, "hub": 0}
+    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "images": 0, "hub": 0}
 
 
 def test_an_unknown_section_is_refused(filled):

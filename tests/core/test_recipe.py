@@ -142,7 +142,7 @@ def test_resolve_finds_selectors():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"method": "dmm"}, "unknown method 'dmm': did you mean 'dm'? choose from dc, dm, "),
+        ({"method": "dmm"}, "unknown method 'dmm': did you mean 'dm'? choose from cafe, "),
         ({"objective": {"lrr": 1}}, "unknown setting 'objective.lrr': did you mean 'objective.lr'?"),
         ({"objective": {"steps": 0}}, "objective.steps = 0 does not fit"),
         ({"objective": {"subjects": 0}}, "objective.subjects = 0 does not fit"),
