@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 
 IRIS = ("tensor", "--data", "iris", "--model", "mlp,width=4")
-FEW = ("--set", "objective.count=2", "--set", "objective.epochs=3", "--set", "objective.inner=2")
+LEARN = ("--set", "objective.batch_expert=8", "--set", "objective.lr_expert=0.5")
+FEW = (*LEARN, "--set", "objective.count=2", "--set", "objective.epochs=3", "--set", "objective.inner=2")
 
 
 @pytest.fixture
 def experts(cli, tmp_path):
-    made = cli("experts", *IRIS, "--count", 2, "--epochs", 3, "--out", "experts", "--json").json
+    made = cli("experts", *IRIS, "--count", 2, "--epochs", 3, *LEARN, "--out", "experts", "--json").json
     assert made["count"] == 2
     return tmp_path / "experts"
 
@@ -20,13 +21,13 @@ def test_experts_are_files_of_their_own(experts):
 
 def test_experts_are_trained_once(cli, experts):
     before = {path: path.stat().st_mtime_ns for path in experts.glob("*.safetensors")}
-    again = cli("experts", *IRIS, "--count", 2, "--epochs", 3, "--out", "experts", "--json").json
+    again = cli("experts", *IRIS, "--count", 2, "--epochs", 3, *LEARN, "--out", "experts", "--json").json
     assert {path: path.stat().st_mtime_ns for path in experts.glob("*.safetensors")} == before
     assert again["files"] == 2
 
 
 def test_without_a_place_they_are_kept_in_the_cache(cli):
-    cli("experts", *IRIS, "--count", 1, "--epochs", 2, "--json")
+    cli("experts", *IRIS, "--count", 1, "--epochs", 2, *LEARN, "--json")
     sections = {each["name"]: each["files"] for each in cli("cache", "info", "--json").json["sections"]}
     assert sections["experts"] == 1
 
