@@ -19,7 +19,7 @@ from attar.objectives.dm import DM, DMSettings
 from attar.objectives.gradient import GradientMatch, absolute, cosine_rows, squared
 from attar.objectives.idc import IDC, IDCSettings
 from attar.objectives.idm import IDM, IDMSettings
-from attar.objectives.inner import InnerAdam, InnerSGD, InnerTraining, adjoint, plain, stopped
+from attar.objectives.inner import InnerAdam, InnerOptimizer, InnerSGD, InnerTraining, adjoint, plain, stopped
 from attar.objectives.kernels import (
     FREPO,
     KIP,
@@ -96,6 +96,7 @@ __all__ = [
     "IDCSettings",
     "IDMSettings",
     "InnerAdam",
+    "InnerOptimizer",
     "InnerSGD",
     "InnerTraining",
     "KIPSettings",
