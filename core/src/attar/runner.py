@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from attar.architectures import check_model, coupled
-from attar.batch import Batch
+from attar.architectures import check_model
 from attar.checkpoint import finite
 from attar.contracts import (
     Clock,
-    Context,
     Objective,
     PreparationStopped,
     State,
-    Stateful,
-    Subject,
     SyntheticSet,
     Task,
     Workplace,
 )
 from attar.cost import Cost, Meter
-from attar.errors import DivergenceError, InternalError, UsageError
+from attar.engine import Engine, frozen_buffers
+from attar.errors import DivergenceError
 from attar.optim import OptimSpec
-from attar.portions import class_portions, rows_at_once, rows_of
-from attar.rng import derive, scoped
+from attar.rng import derive
 
-__all__ = ["Observation", "Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
+__all__ = ["Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
 
 logger = logging.getLogger(__name__)
-
-_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -116,203 +107,6 @@ class Stopped(Exception):
         self.step = step
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What the real data showed one version of one subject, and the augmentation they had.
-
-    Attributes:
-        version: The subject's version.
-        stats: What the loss observed, for each portion of the classes.
-        draws: The augmentation's draws, one per class, or None.
-    """
-
-    version: int
-    stats: tuple[Any, ...]
-    draws: Any
-
-
-@contextmanager
-def frozen_buffers(model: nn.Module) -> Iterator[None]:
-    """Leave the buffers of a model, such as running statistics, as they were.
-
-    The model works on copies meanwhile. Writing the old values back instead would change, under
-    autograd's feet, what a later backward pass still needs.
-    """
-    saved = [
-        (module, name, buffer)
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    for module, name, buffer in saved:
-        setattr(module, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for module, name, buffer in saved:
-            setattr(module, name, buffer)
-
-
-class _Engine:
-    """The parts of a run that change from step to step."""
-
-    def __init__(
-        self,
-        task: Task,
-        objective: Objective,
-        syn: SyntheticSet,
-        optim: Mapping[str, OptimSpec],
-        seed: int,
-        steps: int,
-        options: RunOptions,
-        at_once: int,
-    ) -> None:
-        self.at_once = at_once
-        self.task, self.objective, self.options, self.seed = task, objective, options, seed
-        self.syn = syn.to(options.device)
-        self.learned = {
-            name: nn.Parameter(torch.tensor(float(value), device=options.device))
-            for name, value in objective.learned.items()
-        }
-        roles = dict(self.syn.groups())
-        if self.learned:
-            roles["learned"] = list(self.learned.values())
-        missing = roles.keys() - optim.keys()
-        if missing:
-            raise UsageError(
-                f"no optimizer is given for {', '.join(sorted(missing))}; add one to the settings"
-            )
-        self.optim = optim
-        self.used = {role: optim[role] for role in roles}
-        self.optimizers = {role: optim[role].build(roles[role]) for role in sorted(roles)}
-        # Before a state is loaded: a run that is resumed has the units that it began with.
-        self.units = {role: optim[role].unit(roles[role]) for role in roles}
-        self.context = Context(
-            task=task,
-            seed=seed,
-            clock=Clock(0, steps),
-            device=options.device,
-            workplace=Workplace(
-                folder=options.experts,
-                given=options.experts is not None,
-                tell=options.tell,
-                stop=options.stop,
-            ),
-        )
-        self.prepared = objective.source.prepare(self.context)
-        self.source: Stateful = objective.source.init(self.context)
-        self.seen: dict[int, Observation] = {}
-        self.portions: list[list[int]] | None = None
-
-    def state_dict(self) -> State:
-        return {
-            "syn": dict(self.syn.state_dict()),
-            "optimizers": {role: each.state_dict() for role, each in self.optimizers.items()},
-            "source": self.source.state_dict(),
-            "learned": {name: each.detach() for name, each in self.learned.items()},
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        self.syn.load_state_dict(state["syn"])
-        for role, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][role])
-        self.source.load_state_dict(state["source"])
-        with torch.no_grad():
-            for name, parameter in self.learned.items():
-                parameter.copy_(state["learned"][name])
-
-    def step(self, clock: Clock, subjects: int) -> float:
-        """Take one step and return its loss."""
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for k in range(subjects):
-            total += self._subject(replace(self.context, clock=replace(clock, subject=k)))
-        active = self.syn.active(clock) | {"learned"}
-        if not math.isfinite(total):
-            return total
-        for role, optimizer in self.optimizers.items():
-            if role in active:
-                for group in optimizer.param_groups:
-                    group["lr"] = self.units[role] * self.optim[role].rate(clock.step, clock.steps)
-                optimizer.step()
-        return total
-
-    def relabel(self, clock: Clock) -> None:
-        """Give the set the labels that the models of a step answer to it."""
-        ctx = replace(self.context, clock=clock)
-        model = self.objective.source.next(self.source, ctx, self.syn).model
-        batch = self.syn.decode().constant()
-        with torch.no_grad(), frozen_buffers(model), scoped(ctx.gen("relabel", clock.step)):
-            parts = [batch] if coupled(model) else batch.chunks(rows_at_once(batch, _ROWS))
-            logits = torch.cat([model(part.inputs) for part in parts])
-            self.syn.relabel((logits / self.objective.relabel).softmax(1))
-
-    def _subject(self, ctx: Context) -> float:
-        subject = self.objective.source.next(self.source, ctx, self.syn)
-        if self.portions is None:
-            loss = self.objective.loss
-            with torch.no_grad():
-                labels = self.syn.decode().labels.cpu()
-            self.portions = class_portions(self.task, loss, subject.model, labels, self.at_once)
-        # Not merely disabled without bf16: not every device has autocast in every version.
-        bf16 = self.options.bf16
-        precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16) if bf16 else nullcontext()
-        with frozen_buffers(subject.model), precision:
-            # Streams of their own: a resumed run observes again, at another step.
-            with scoped(ctx.gen("observe", subject.version)):
-                seen = self._observed(subject, ctx)
-        with scoped(ctx.gen("compare", ctx.clock.step)), frozen_buffers(subject.model), precision:
-            if len(self.portions) > 1:
-                return self._portioned(subject, seen, ctx)
-            return self._compared(subject, seen.stats[0], self.syn.decode(), seen.draws, ctx)
-
-    def _compared(self, subject: Subject, stats: Any, batch: Batch, draws: Any, ctx: Context) -> float:
-        """Return the loss of a batch and send its gradient back."""
-        shown = self._augmented(batch, draws)
-        loss = self.objective.loss.compare(subject, stats, shown, ctx, self.learned)
-        if loss.ndim != 0:
-            raise InternalError(f"a loss must be a scalar, but has shape {tuple(loss.shape)}")
-        loss.backward()
-        return float(loss.detach())
-
-    def _portioned(self, subject: Subject, seen: Observation, ctx: Context) -> float:
-        """Return the loss of the whole set, a portion of its classes at a time."""
-        batch, outs, leaves = self.syn.decode().detached()
-        total = 0.0
-        for labels, stats in zip(self.portions or (), seen.stats, strict=True):
-            part = batch.take(rows_of(batch, labels))
-            total += self._compared(subject, stats, part, seen.draws, ctx)
-        reached = [(out, leaf.grad) for out, leaf in zip(outs, leaves, strict=True) if leaf.grad is not None]
-        torch.autograd.backward([out for out, _ in reached], [grad for _, grad in reached])
-        return total
-
-    def _augmented(self, batch: Batch, draws: Any) -> Batch:
-        if draws is None or self.task.augment is None:
-            return batch
-        return self.task.augment.apply(batch, draws, batch.labels)
-
-    def _observed(self, subject: Subject, ctx: Context) -> Observation:
-        """Return what real data show this version of the subject, looking only once."""
-        known = self.seen.get(ctx.clock.subject)
-        if known is not None and known.version == subject.version:
-            return known
-        draws = None
-        if self.objective.siamese and self.task.augment is not None:
-            draws = self.task.augment.draw(len(self.task.classes), ctx.gen("augment", subject.version))
-        # One generator for all portions: how they are cut changes no draw of a class.
-        gen = ctx.gen("real", subject.version)
-        wanted, stats = self.objective.loss.real, []
-        for labels in self.portions or ():
-            real = None
-            if wanted is not None:
-                real = self.task.draw(wanted.per_class, gen, labels).to(ctx.device)
-                real = self._augmented(real, draws)
-            stats.append(self.objective.loss.observe(subject, real, ctx))
-        found = Observation(version=subject.version, stats=tuple(stats), draws=draws)
-        self.seen[ctx.clock.subject] = found
-        return found
-
-
 def check(task: Task, objective: Objective, model: str, seed: int) -> None:
     """Refuse a model that lacks what the loss needs or does not fit the data, before any work.
 
@@ -364,7 +158,23 @@ def run(
     """
     options = options or RunOptions()
     try:
-        engine = _Engine(task, objective, syn, optim, seed, steps, options, classes_at_once)
+        engine = Engine(
+            task,
+            objective,
+            syn,
+            optim,
+            seed,
+            steps,
+            classes_at_once,
+            device=options.device,
+            bf16=options.bf16,
+            workplace=Workplace(
+                folder=options.experts,
+                given=options.experts is not None,
+                tell=options.tell,
+                stop=options.stop,
+            ),
+        )
     except PreparationStopped:
         raise Stopped(0 if resume is None else resume[0]) from None
     done, loss, meter = 0, math.nan, Meter(Cost() if options.counted else engine.prepared)
