@@ -16,6 +16,7 @@ from attar.objectives.datadam import DATADAM, AttentionMatch, DataDAMSettings
 from attar.objectives.dc import DC, DSA, ONE_STEP, DCSettings, DSASettings, GradientSettings, OneStepSettings
 from attar.objectives.distribution import MeanEmbedding, MeanFeatures
 from attar.objectives.dm import DM, DMSettings
+from attar.objectives.drawn import DrawsByClass
 from attar.objectives.gradient import GradientMatch, absolute, cosine_rows, squared
 from attar.objectives.idc import IDC, IDCSettings
 from attar.objectives.idm import IDM, IDMSettings
@@ -85,6 +86,7 @@ __all__ = [
     "DMSettings",
     "DSASettings",
     "DataDAMSettings",
+    "DrawsByClass",
     "Ensemble",
     "FRePoSettings",
     "FeatureKernel",

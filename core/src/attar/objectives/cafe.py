@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from attar.batch import Batch
-from attar.contracts import Context, LabelKind, Objective, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, LabelKind, Objective, Subject
 from attar.objectives.distribution import class_means, feature_maps
+from attar.objectives.drawn import DrawsByClass
 from attar.objectives.rounds import OnSet, Rounds
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
@@ -22,7 +22,7 @@ __all__ = ["CAFE", "AlignedFeatures", "CAFESettings"]
 
 
 @dataclass(frozen=True)
-class AlignedFeatures:
+class AlignedFeatures(DrawsByClass):
     """Distance of class means in every layer, and how well synthetic centers tell real samples apart.
 
     ``Σ_l w_l Σ_c ‖mean f_l(T_c) − mean f_l(S_c)‖² + λ mean_t CE( f_L(t) · M_Sᵀ, y_t )`` where ``M_S`` are the
@@ -47,17 +47,11 @@ class AlignedFeatures:
     needs = frozenset({"feature_maps"})
     claims = frozenset({"order_free"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(
         self, subject: Subject, real: Batch | None, ctx: Context
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return the means of each layer, the last layer's features, and the labels of the real data."""
-        if real is None:
-            raise InternalError("aligning features was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             layers = feature_maps(subject.model, real, self.chunk)
         means = [class_means(layer, real.labels, len(ctx.task.classes)) for layer in layers]

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from attar.architectures import capability, coupled
 from attar.batch import Batch
-from attar.contracts import Context, LabelKind, Objective, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, LabelKind, Objective, Subject
 from attar.objectives.distribution import class_means
 from attar.objectives.dm import DMSettings, dm_optimizers, dm_source
+from attar.objectives.drawn import DrawsByClass
 from attar.optim import OptimSpec
 from attar.portions import rows_at_once
 
@@ -43,7 +43,7 @@ def attention(features: Tensor, power: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class AttentionMatch:
+class AttentionMatch(DrawsByClass):
     """Squared distance of mean attention maps, and of the mean features of the last layer.
 
     ``s · Σ_c [ Σ_{l < L} ‖mean a_l(T_c) − mean a_l(S_c)‖² + λ ‖mean f_L(T_c) − mean f_L(S_c)‖² ]`` with
@@ -69,11 +69,6 @@ class AttentionMatch:
     needs = frozenset({"feature_maps"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def _shown(self, subject: Subject, batch: Batch, classes: int) -> list[Tensor]:
         """Return the class means of the maps of each layer and of the last layer's features."""
         function = capability(subject.model, "feature_maps")
@@ -87,8 +82,7 @@ class AttentionMatch:
 
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> list[Tensor]:
         """Return what the real data show in each layer, ``(classes, d)`` each."""
-        if real is None:
-            raise InternalError("attention matching was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             return self._shown(subject, real, len(ctx.task.classes))
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from attar.architectures import capability, coupled
 from attar.batch import Batch
-from attar.contracts import Context, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, Subject
+from attar.objectives.drawn import DrawsByClass
 from attar.portions import rows_at_once
 
 __all__ = ["MeanEmbedding", "MeanFeatures", "class_means", "embed", "feature_maps"]
@@ -55,7 +55,7 @@ def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MeanEmbedding:
+class MeanEmbedding(DrawsByClass):
     """Squared distance of class means: ``Σ_c ‖mean ψ(T_c) − mean ψ(S_c)‖²``.
 
     Attributes:
@@ -73,15 +73,9 @@ class MeanEmbedding:
     needs = frozenset({"embed"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> Tensor:
         """Return the mean embeddings of the real data, ``(classes, d)``."""
-        if real is None:
-            raise InternalError("mean embedding was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             embeddings = embed(subject.model, real, self.chunk)
         return class_means(embeddings, real.labels, len(ctx.task.classes))
@@ -102,7 +96,7 @@ class MeanEmbedding:
 
 
 @dataclass(frozen=True)
-class MeanFeatures:
+class MeanFeatures(DrawsByClass):
     """Squared distance of class means in every layer: ``Σ_c w_c Σ_l ‖mean φ_l(T_c) − mean φ_l(S_c)‖²``.
 
     Attributes:
@@ -122,15 +116,9 @@ class MeanFeatures:
     needs = frozenset({"feature_maps"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> list[Tensor]:
         """Return the means of each layer over the real data, ``(classes, d)`` each."""
-        if real is None:
-            raise InternalError("matching mean features was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             layers = feature_maps(subject.model, real, self.chunk)
         return [class_means(layer, real.labels, len(ctx.task.classes)) for layer in layers]

@@ -12,8 +12,8 @@ from torch.func import functional_call
 
 from attar.architectures import coupled
 from attar.batch import Batch
-from attar.contracts import Context, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, Subject
+from attar.objectives.drawn import DrawsByClass
 from attar.portions import rows_at_once
 from attar.training import training_loss
 
@@ -56,7 +56,7 @@ def absolute(real: Tensor, syn: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class GradientMatch:
+class GradientMatch(DrawsByClass):
     """Distance of training gradients: ``Σ_c Σ_l D(∇_l L(T_c), ∇_l L(S_c))``.
 
     The gradients are those of the training loss on the real and on the synthetic samples of one
@@ -91,15 +91,9 @@ class GradientMatch:
     needs = frozenset[str]()
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> dict[int, tuple[Tensor, ...]]:
         """Return the gradients of the real data of each class, one per parameter that takes part."""
-        if real is None:
-            raise InternalError("gradient matching was given no real data")
+        real = self.given(real)
         probe = _Probe(subject.model, self)
         found = {}
         for label in sorted(set(real.labels.tolist())):

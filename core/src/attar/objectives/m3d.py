@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from attar.batch import Batch
-from attar.contracts import Context, LabelKind, Objective, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, LabelKind, Objective, Subject
 from attar.objectives.distribution import embed
 from attar.objectives.dm import DMSettings, dm_optimizers, dm_source
+from attar.objectives.drawn import DrawsByClass
 from attar.optim import OptimSpec
 
 __all__ = ["M3D", "GaussianMMD", "M3DSettings", "squared_distances"]
@@ -30,7 +30,7 @@ def squared_distances(one: Tensor, other: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class GaussianMMD:
+class GaussianMMD(DrawsByClass):
     """Squared maximum mean discrepancy of the embeddings of each class, in a mixture of Gaussian kernels.
 
     ``Σ_c [ mean k(t, t') + mean k(s, s') − 2 mean k(t, s) ]`` over the embeddings `t` of the real and
@@ -56,17 +56,11 @@ class GaussianMMD:
     needs = frozenset({"embed"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(
         self, subject: Subject, real: Batch | None, ctx: Context
     ) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
         """Return, by class, the embeddings of the real data and their squared distances."""
-        if real is None:
-            raise InternalError("maximum mean discrepancy was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             embeddings = embed(subject.model, real, self.chunk)
             found = {}

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from attar.batch import Batch
-from attar.contracts import Context, LabelKind, Objective, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, LabelKind, Objective, Subject
 from attar.objectives.answers import Answered
 from attar.objectives.distribution import class_means, embed
+from attar.objectives.drawn import DrawsByClass
 from attar.objectives.rounds import OnReal, Rounds
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
@@ -40,7 +40,7 @@ class _Seen:
 
 
 @dataclass(frozen=True)
-class CharacteristicMatch:
+class CharacteristicMatch(DrawsByClass):
     """Distance of the characteristic functions of each class's embeddings at random frequencies.
 
     ``s · Σ_c mean_t √( α (|Φ_T| − |Φ_S|)² + 2 β (|Φ_T| |Φ_S| − Re Φ_T Re Φ_S − Im Φ_T Im Φ_S) )`` where
@@ -71,19 +71,13 @@ class CharacteristicMatch:
     needs = frozenset({"embed"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def _function(self, embeddings: Tensor, labels: Tensor, classes: int, t: Tensor) -> tuple[Tensor, Tensor]:
         angles = functional.normalize(embeddings, dim=1) @ t
         return class_means(angles.cos(), labels, classes), class_means(angles.sin(), labels, classes)
 
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> _Seen:
         """Return the frequencies, and the functions of the real data there."""
-        if real is None:
-            raise InternalError("matching characteristic functions was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             embeddings = embed(subject.model, real, self.chunk)
             gen = ctx.gen("frequencies", subject.version)

@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from attar.architectures import capability
 from attar.batch import Batch
-from attar.contracts import Context, RealDraw, Subject
+from attar.contracts import Context, Subject
 from attar.devices import has_float64
 from attar.errors import DivergenceError, InternalError
 from attar.labels import centered
 from attar.objectives.distribution import embed
+from attar.objectives.drawn import DrawsByClass
 
 __all__ = [
     "Error",
@@ -143,7 +144,7 @@ def platt(predicted: Tensor, labels: Tensor, learned: Mapping[str, Tensor]) -> T
 
 
 @dataclass(frozen=True)
-class RidgeRegression:
+class RidgeRegression(DrawsByClass):
     """Error on real samples of ridge regression on the synthetic set.
 
     ``ŷ_t = K_ts (K_ss + λ tr(K_ss)/n · I)⁻¹ y_s``, where ``y_s`` are the set's targets if it has
@@ -175,15 +176,9 @@ class RidgeRegression:
         """What the kernel needs."""
         return self.kernel.needs
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> tuple[Tensor | Batch, Tensor]:
         """Return what the kernel needs of the real samples, and their labels."""
-        if real is None:
-            raise InternalError("ridge regression was given no real data")
+        real = self.given(real)
         with torch.no_grad():
             return self.kernel.prepare(subject.model, real), real.labels
 

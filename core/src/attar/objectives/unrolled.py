@@ -11,8 +11,8 @@ from torch.func import functional_call
 
 from attar.architectures import coupled
 from attar.batch import Batch
-from attar.contracts import Context, RealDraw, Subject
-from attar.errors import InternalError
+from attar.contracts import Context, Subject
+from attar.objectives.drawn import DrawsByClass
 from attar.objectives.inner import InnerOptimizer, InnerTraining, Tensors, Unroll, plain
 from attar.objectives.rates import Rates
 from attar.portions import rows_at_once
@@ -22,7 +22,7 @@ __all__ = ["UnrolledLoss"]
 
 
 @dataclass(frozen=True)
-class UnrolledLoss:
+class UnrolledLoss(DrawsByClass):
     """``L(θ_N; real)`` where θ_N are the model's parameters after N steps on the synthetic batch.
 
     The gradient goes back through the last `window` steps, the others count as constants. With
@@ -63,15 +63,9 @@ class UnrolledLoss:
         """The order matters where batches or draws of augmentation go by it."""
         return frozenset() if self.batch or self.augment else frozenset({"order_free"})
 
-    @property
-    def real(self) -> RealDraw:
-        """Real samples wanted."""
-        return RealDraw(per_class=self.per_class)
-
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> Batch:
         """Return the real data: which parameters they are shown to is known later."""
-        if real is None:
-            raise InternalError("an unrolled loss was given no real data")
+        real = self.given(real)
         return real.constant()
 
     def compare(

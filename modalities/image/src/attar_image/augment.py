@@ -178,10 +178,10 @@ def affine(strength: float = 1.0) -> TensorAugment:
     Args:
         strength: How far each goes, in parts of 15 % of the side, a factor of 1.3 and 25°.
 
-    What is written or drawn keeps its meaning under them, while cutting parts out of a digit
-    or changing its brightness teaches little: trained on one distilled digit per class,
-    networks reach several points more with this than with :func:`siamese`
-    (``benchmarks/tuning/mnist-augmentation.csv``, chosen on validation data).
+    What is written or drawn keeps its meaning under them. Trained on one distilled digit of
+    MNIST per class, networks reach several points more with this than with :func:`siamese`
+    (``benchmarks/tuning/mnist-augmentation.csv``, chosen on validation data). Images of a few
+    pixels lose too much under all three at once: scikit-learn's digits want :func:`siamese`.
     """
     operations = (Crop(0.15 * strength), Scale(1 + 0.3 * strength), Rotate(25.0 * strength))
     return TensorAugment(operations, mode="all")

@@ -41,7 +41,7 @@ class ImageOptions(SplitOptions):
         channels: 1 for gray, 3 for color; 0 chooses.
         augment: ``siamese``, the field's mix of color, crop, cutout, flip, scale and rotation;
             ``affine``, shift, scale and rotation together; ``none``; ``auto`` takes ``affine``
-            for digits and ``siamese`` for everything else.
+            for MNIST and ``siamese`` for everything else.
         strength: How far ``affine`` goes; sets of many samples want less, since networks learn
             them faster.
         mirror: Whether ``siamese`` may exchange left and right; by default for all but
@@ -175,7 +175,7 @@ def _augment(name: str, options: ImageOptions) -> TensorAugment | None:
     oriented = name == "digits" or (name in PUBLIC and PUBLIC[name].oriented)
     kind = options.augment
     if kind == "auto":
-        kind = "affine" if name in ("digits", "mnist") else "siamese"
+        kind = "affine" if name == "mnist" else "siamese"
     if kind == "none":
         return None
     if kind == "affine":
