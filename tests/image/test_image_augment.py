@@ -4,7 +4,7 @@ import pytest
 import torch
 from attar.batch import Batch
 from attar.rng import derive
-from attar_image import Color, Crop, Cutout, Flip, Rotate, Scale, affine, siamese
+from attar_image import IMAGE, Color, Crop, Cutout, Flip, ImageOptions, Rotate, Scale, affine, siamese
 
 OPERATIONS = pytest.mark.parametrize(
     "operation", [Color(), Crop(), Cutout(), Flip(), Scale(), Rotate()], ids=lambda each: type(each).__name__
@@ -200,3 +200,15 @@ def test_gradient_reaches_every_image():
     batch = Batch(values, torch.zeros(30, dtype=torch.int64))
     augment.apply(batch, augment.draw(30, derive(9)), torch.arange(30)).inputs.square().sum().backward()
     assert (values.grad.flatten(1) != 0).any(1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "mirrored"),
+    [("mnist", "all", False), ("digits", "one", False), ("cifar10", "one", True)],
+)
+def test_what_is_left_to_us_follows_the_data(name, mode, mirrored):
+    # MNIST's trial on validation data favored all at once, that of 8 × 8 pixels did not.
+    augment = IMAGE.augmentation(name, ImageOptions())
+    assert augment is not None
+    assert augment.mode == mode
+    assert any(isinstance(each, Flip) for each in augment.operations) == mirrored
