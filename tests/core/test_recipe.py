@@ -111,6 +111,11 @@ def test_with_settings_changes_by_dotted_key():
     assert make().objective == {}
 
 
+def test_a_setting_of_the_method_needs_no_table():
+    changed = with_settings(make(), {"lr": "0.5", "parameterization": "bases"})
+    assert changed == with_settings(make(), {"objective.lr": "0.5", "objective.parameterization": "bases"})
+
+
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [

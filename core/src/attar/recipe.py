@@ -245,7 +245,7 @@ def read_recipe(path: Path, changes: Mapping[str, str] | None = None) -> Recipe:
             it names code that the user has not named himself, since recipes come from strangers.
     """
     recipe = stored_recipe(path)
-    changes = changes or {}
+    changes = {_in_full(key): value for key, value in (changes or {}).items()}
     if changes:
         recipe = with_settings(recipe, changes)
     values = {"objective": recipe.objective, "parameterization": recipe.parameterization}
@@ -276,7 +276,7 @@ def stored_recipe(path: Path) -> Recipe:
 
 
 def with_settings(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
-    """Return the recipe with settings changed by dotted key, such as ``objective.lr``.
+    """Return the recipe with settings changed by key, such as ``objective.lr``, or ``lr`` for short.
 
     Raises:
         UsageError: If a key is unknown or a value does not fit.
@@ -284,7 +284,7 @@ def with_settings(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
     values = recipe.model_dump(mode="json", exclude_none=True)
     for key, value in changes.items():
         node = values
-        *parents, last = key.split(".")
+        *parents, last = _in_full(key).split(".")
         if parents == ["data"] and last not in DataRecipe.model_fields:
             # An evaluation has no other settings of data, so both ways of writing are understood.
             parents = ["data", "options"]
@@ -294,3 +294,8 @@ def with_settings(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
                 raise UsageError(f"the setting {key!r} is unknown: {parent!r} has no settings below it")
         node[last] = value
     return parse(Recipe, values, "")
+
+
+def _in_full(key: str) -> str:
+    """Return a setting of the method with its table, as a comparison understands it without one too."""
+    return key if "." in key or key == "method" else f"objective.{key}"

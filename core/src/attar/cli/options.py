@@ -67,7 +67,7 @@ DryRun: TypeAlias = Annotated[
 ]
 Changes: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as objective.lr=0.1."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as lr=0.1 or run.seed=1."),
 ]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -96,7 +96,7 @@ def parse_changes(changes: Sequence[str] | None) -> dict[str, str]:
     for change in changes or ():
         key, equals, value = change.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {change!r} is not understood; write it as --set objective.lr=0.1")
+            raise UsageError(f"--set {change!r} is not understood; write it as --set lr=0.1")
         parsed[key.strip()] = value.strip()
     return parsed
 
