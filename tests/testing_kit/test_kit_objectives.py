@@ -80,6 +80,14 @@ class Single(MeanEmbedding):
         return super().compare(subject, stats, syn, ctx, learned).float()
 
 
+class LosesDigits(Unclaimed):
+    def compare(self, subject, stats, syn, ctx, learned):
+        rows = syn.inputs.flatten(1)
+        # Products in bfloat16 know 3,000 to the nearest 16.
+        far = (rows + 3000) @ torch.eye(rows.shape[1], dtype=rows.dtype)
+        return super().compare(subject, stats, syn, ctx, learned) + ((far - 3000) ** 2).sum()
+
+
 class ObservesWithGradient(MeanEmbedding):
     def observe(self, subject, real, ctx):
         return {"means": [class_means(embed(subject.model, real, 99), real.labels, len(ctx.task.classes))]}
@@ -238,6 +246,7 @@ WRONG = {
     "loss_is_a_finite_scalar": Method(InfiniteOnImages()),
     "gradient_reaches_the_set": Method(OmitsFirst()),
     "dtype_is_kept": Method(Single()),
+    "bfloat16_keeps_the_direction": Method(LosesDigits()),
     "observe_gives_constants": Method(ObservesWithGradient()),
     "loss_leaves_the_model_alone": Method(TouchesBuffers()),
     "loss_leaves_global_rng": Method(DrawsGlobally()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from attar.contracts import (
 from attar.errors import InternalError, UsageError
 from attar.optim import OptimSpec
 from attar.portions import class_portions, rows_at_once, rows_of
+from attar.precision import reduced_precision
 from attar.rng import scoped
 
 __all__ = ["Engine", "Observation", "frozen_buffers"]
@@ -159,14 +160,14 @@ class Engine:
             self.syn.relabel((logits / self.objective.relabel).softmax(1))
 
     def _subject(self, ctx: Context) -> float:
-        subject = self.objective.source.next(self.source, ctx, self.syn)
+        precision = reduced_precision(ctx.device, self.bf16)
+        with precision:
+            subject = self.objective.source.next(self.source, ctx, self.syn)
         if self.portions is None:
             loss = self.objective.loss
             with torch.no_grad():
                 labels = self.syn.decode().labels.cpu()
             self.portions = class_portions(self.task, loss, subject.model, labels, self.at_once)
-        # Not merely disabled without bf16: not every device has autocast in every version.
-        precision = torch.autocast(ctx.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
         with frozen_buffers(subject.model), precision:
             # Streams of their own: a resumed run observes again, at another step.
             with scoped(ctx.gen("observe", subject.version)):

@@ -18,10 +18,12 @@ from attar.objectives.dm import DMSettings, dm_optimizers, dm_source
 from attar.objectives.drawn import DrawsByClass
 from attar.optim import OptimSpec
 from attar.portions import rows_at_once
+from attar.precision import full_precision
 
 __all__ = ["DATADAM", "AttentionMatch", "DataDAMSettings", "attention"]
 
 
+@full_precision
 def attention(features: Tensor, power: float) -> Tensor:
     """Return where a layer looks: ``Σ_channels |f|^p`` at each position, each sample of length 1.
 

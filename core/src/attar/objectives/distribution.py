@@ -13,6 +13,7 @@ from attar.batch import Batch
 from attar.contracts import Context, Subject
 from attar.objectives.drawn import DrawsByClass
 from attar.portions import rows_at_once
+from attar.precision import full_precision
 
 __all__ = ["MeanEmbedding", "MeanFeatures", "class_means", "embed", "feature_maps"]
 
@@ -47,6 +48,7 @@ def feature_maps(model: nn.Module, batch: Batch, chunk: int) -> list[Tensor]:
     return [torch.cat(column).flatten(1) for column in columns]
 
 
+@full_precision
 def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Return the mean embedding of each class, ``(classes, d)``; zero for an absent class."""
     sums = embeddings.new_zeros(classes, embeddings.shape[1]).index_add(0, labels, embeddings)

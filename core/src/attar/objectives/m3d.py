@@ -14,12 +14,14 @@ from attar.objectives.distribution import embed
 from attar.objectives.dm import DMSettings, dm_optimizers, dm_source
 from attar.objectives.drawn import DrawsByClass
 from attar.optim import OptimSpec
+from attar.precision import full_precision
 
 __all__ = ["M3D", "GaussianMMD", "M3DSettings", "squared_distances"]
 
 _TINY = 1e-12
 
 
+@full_precision
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
     """Return ``‖one_i − other_j‖²`` for rows ``(n, d)`` and ``(m, d)``, ``(n, m)``.
 

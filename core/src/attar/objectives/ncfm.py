@@ -18,6 +18,7 @@ from attar.objectives.drawn import DrawsByClass
 from attar.objectives.rounds import OnReal, Rounds
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
+from attar.precision import full_precision
 
 __all__ = ["NCFM", "CharacteristicMatch", "NCFMSettings"]
 
@@ -71,6 +72,7 @@ class CharacteristicMatch(DrawsByClass):
     needs = frozenset({"embed"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
+    @full_precision
     def _function(self, embeddings: Tensor, labels: Tensor, classes: int, t: Tensor) -> tuple[Tensor, Tensor]:
         angles = functional.normalize(embeddings, dim=1) @ t
         return class_means(angles.cos(), labels, classes), class_means(angles.sin(), labels, classes)

@@ -18,6 +18,7 @@ from attar.errors import DivergenceError, InternalError
 from attar.labels import centered
 from attar.objectives.distribution import embed
 from attar.objectives.drawn import DrawsByClass
+from attar.precision import full_precision
 
 __all__ = [
     "Error",
@@ -102,7 +103,7 @@ class FeatureKernel:
         """Return the scaled inner products."""
         if isinstance(one, Batch) or isinstance(other, Batch):
             raise InternalError("a feature kernel compares embeddings")
-        return one @ other.T / one.shape[1]
+        return _products(one, other) / one.shape[1]
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,13 @@ class ModelKernel:
         """Return the model's kernel."""
         if isinstance(one, Tensor) or isinstance(other, Tensor):
             raise InternalError("a model's kernel compares batches")
-        similar: Tensor = capability(model, "kernel")(one.inputs, other.inputs)
-        return similar
+        kernel: Callable[[Tensor, Tensor], Tensor] = full_precision(capability(model, "kernel"))
+        return kernel(one.inputs, other.inputs)
+
+
+@full_precision
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    return one @ other.T
 
 
 Error: TypeAlias = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]

@@ -12,6 +12,7 @@ from attar.batch import Batch
 from attar.contracts import LabelKind, SetSpec, StorageType, SyntheticSet
 from attar.errors import UsageError
 from attar.labels import initial_targets
+from attar.precision import full_precision
 from attar.registry import Registry
 from attar.settings import parse
 
@@ -69,6 +70,7 @@ class TensorSet(SyntheticSet):
         self._settings = dict(settings or {})
         self._dtype = dtype
 
+    @full_precision
     def decode(self, rows: Tensor | None = None) -> Batch:
         """Return the decoded samples, differentiable in values and targets."""
         values, owner = self.values()

@@ -8,11 +8,13 @@ from typing import Any, get_args
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from attar.architectures import build, coupled
 from attar.contracts import LabelKind, RealDraw
 from attar.errors import UsageError
 from attar.portions import BY_CLASS, rows_of
+from attar.precision import reduced_precision
 from attar.rng import derive
 from attar.runner import check
 from attar.tensor import TensorTask
@@ -28,6 +30,8 @@ samples of a class does not matter; it is a sum over the classes of the syntheti
 
 TOLERANCE = 1e-4
 """Relative error that is left to float32 sums in another order."""
+
+_SAME_DIRECTION = 0.9
 
 
 def law_loss_says_what_it_needs(case: ObjectiveCase) -> None:
@@ -86,6 +90,24 @@ def law_dtype_is_kept(case: ObjectiveCase) -> None:
     require(single == torch.float32, f"its loss of float32 data is {single}")
     double = moment.doubled().loss(_double(moment.syn.decode())).dtype
     require(double == torch.float64, f"its loss of float64 data is {double}")
+
+
+def law_bfloat16_keeps_the_direction(case: ObjectiveCase) -> None:
+    """With models in bfloat16, the gradient of the set points where it does in float32."""
+    for shape in case.shapes:
+        gradients = []
+        for bf16 in (False, True):
+            moment = case.moment(case.task(shape))
+            with reduced_precision(torch.device("cpu"), bf16):
+                moment.loss().backward()
+            grads = [each.grad for each in moment.syn.parameters() if each.grad is not None]
+            gradients.append(torch.cat([each.flatten().double() for each in grads]))
+        cosine = float(functional.cosine_similarity(gradients[0], gradients[1], dim=0))
+        require(
+            cosine > _SAME_DIRECTION,
+            f"on samples {shape} its gradient in bfloat16 has a cosine of {cosine:.3f} with that in float32; "
+            f"decorate what must not lose precision with attar.precision.full_precision",
+        )
 
 
 def law_observe_gives_constants(case: ObjectiveCase) -> None:
@@ -223,6 +245,7 @@ LOSS_LAWS: tuple[Callable[[ObjectiveCase], None], ...] = (
     law_loss_is_a_finite_scalar,
     law_gradient_reaches_the_set,
     law_dtype_is_kept,
+    law_bfloat16_keeps_the_direction,
     law_observe_gives_constants,
     law_loss_leaves_the_model_alone,
     law_loss_leaves_global_rng,

@@ -9,6 +9,7 @@ import torch
 from attar.batch import Batch
 from attar.contracts import Clock, SetSpec, SyntheticSet
 from attar.errors import UsageError
+from attar.precision import full_precision
 from attar.registry import Registry
 from attar.rng import scoped
 from attar.tensor import TensorSet, make_set, restore_set
@@ -38,6 +39,7 @@ class GraphSet(SyntheticSet):
         """Class of each stored node, int64 ``(n,)``."""
         return self.nodes.labels
 
+    @full_precision
     def decode(self, rows: Tensor | None = None) -> Batch:
         """Return the nodes in their graph, differentiable in features, targets and structure."""
         batch = self.nodes.decode()
