@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 
 import attar
 import attar.runs
@@ -228,3 +229,16 @@ def test_a_forced_run_that_died_before_the_swap_takes_its_place_on_resume(blobs,
     assert found.manifest.sha256 == made.manifest.sha256
     assert not (tmp_path / ".run.forced").exists()
     assert attar.load(tmp_path / "run").manifest.sha256 == made.manifest.sha256
+
+
+def test_a_method_whose_own_model_the_data_lack_is_refused(blobs):
+    data = blobs()
+    poor = replace(
+        data, architectures={name: each for name, each in data.architectures.items() if name != "ntk"}
+    )
+    sentence = "the method 'kip' is for data with the architecture 'ntk', which 'blobs' lacks"
+    with pytest.raises(UsageError, match=sentence):
+        distill(poor, method="kip", ipc=1)
+    # A model of the user's own choice is tried.
+    with pytest.raises(UsageError, match="has no method 'kernel'"):
+        distill(poor, method="kip", ipc=1, model="linear")

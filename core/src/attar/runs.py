@@ -15,11 +15,11 @@ from attar.architectures import check_model, code_of
 from attar.artifact import Artifact, Environment, MethodRecord, data_record, load, make_artifact
 from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.cost import Cost, Meter
-from attar.errors import InternalError
+from attar.errors import InternalError, UsageError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
 from attar.labels import label_kind
-from attar.plugins import meant_for
+from attar.plugins import MethodSettings, meant_for
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
@@ -130,6 +130,7 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
     """
     recipe = resolved.recipe
     if resolved.method is not None and resolved.settings is not None:
+        _check_own_model(task, recipe.method, resolved.settings)
         check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
         check_restarts(task, resolved.settings)
     else:
@@ -137,6 +138,17 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
         check_space(space)
         needs = () if space == "input" else ("embed",)
         check_model(task, str(recipe.objective.get("model", "")), recipe.run.seed, needs)
+
+
+def _check_own_model(task: Task, method: str, settings: MethodSettings) -> None:
+    """Refuse a method whose own model is none of the data's, as that of a method for graphs on images."""
+    own = str(type(settings).model_fields["model"].default)
+    name = own.partition(",")[0]
+    if name and ":" not in name and settings.model == own and name not in task.architectures:
+        raise UsageError(
+            f"the method {method!r} is for data with the architecture {name!r}, which {task.name!r} lacks; "
+            f"choose another method, or an architecture of these data with --set model=NAME"
+        )
 
 
 def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, registry: Registry) -> Artifact:
