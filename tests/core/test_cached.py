@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from attar.cache import Store, cache_root
+from attar.cache import BEGUN, Store, cache_root
 from attar.cached import SECTIONS, cache_info, clear_cache
 from attar.errors import UsageError
 from filelock import FileLock
@@ -76,3 +76,23 @@ def test_what_is_new_can_stay(filled):
 def test_what_is_cleared_is_made_again(filled):
     clear_cache()
     assert filled.compute({"number": 1}, lambda: {"value": 2}) == {"value": 2}
+
+
+@pytest.fixture
+def begun():
+    folder = cache_root() / "experts" / f"key-000{BEGUN}"
+    folder.mkdir(parents=True)
+    (folder / "state.safetensors").write_bytes(bytes(500))
+    return folder
+
+
+def test_what_was_begun_and_stopped_is_cleared(begun):
+    assert next(section for section in cache_info().sections if section.name == "experts").bytes == 500
+    cleared = clear_cache("experts")
+    assert (cleared.files, cleared.bytes, begun.exists()) == (1, 500, False)
+
+
+def test_what_is_going_on_stays(begun):
+    with FileLock(str(begun.with_name("key-000.safetensors.lock"))):
+        assert clear_cache("experts").kept == 1
+    assert begun.is_dir()

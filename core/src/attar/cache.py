@@ -13,7 +13,10 @@ from typing import Any
 from attar.errors import UsageError
 from attar.files import disk_errors, read_json, to_json, write_file
 
-__all__ = ["Store", "cache_root", "locked"]
+__all__ = ["BEGUN", "Store", "cache_root", "locked"]
+
+BEGUN = ".partial"
+"""Suffix of a folder that holds what was begun and can go on."""
 
 
 def cache_root() -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from attar.cache import cache_root
+from attar.cache import BEGUN, cache_root
 from attar.errors import UsageError
 from attar.settings import Record, unknown
 
@@ -65,17 +66,25 @@ class Cleared(Record):
     kept: int
 
 
-def _files(section: str) -> Iterator[Path]:
+def _kept(section: str) -> Iterator[Path]:
+    """Return the files of a section, and the folders of what was begun and stopped."""
     folder = cache_root() / section
     if folder.is_dir():
-        yield from (path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix != ".lock")
+        for path in sorted(folder.iterdir()):
+            if path.suffix == BEGUN if path.is_dir() else path.suffix != ".lock":
+                yield path
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files)
 
 
 def cache_info() -> CacheInfo:
     """Return what the cache folder holds."""
     found = []
     for name, summary in SECTIONS.items():
-        sizes = [path.stat().st_size for path in _files(name)]
+        sizes = [_size(path) for path in _kept(name)]
         found.append(SectionInfo(name=name, summary=summary, files=len(sizes), bytes=sum(sizes)))
     return CacheInfo(folder=str(cache_root()), sections=tuple(found))
 
@@ -85,7 +94,8 @@ def _unused(path: Path) -> Iterator[bool]:
     """Hold the lock of a cached file, if it has one; yield whether nobody else does."""
     from filelock import FileLock, Timeout
 
-    lock = path.with_name(f"{path.name}.lock")
+    # What is begun is guarded by the lock of what it will be.
+    lock = path.with_name(f"{path.with_suffix('.safetensors').name if path.is_dir() else path.name}.lock")
     if not lock.exists():
         yield True
         return
@@ -114,22 +124,25 @@ def clear_cache(section: str | None = None, older_than_days: float = 0.0) -> Cle
     before = time.time() - older_than_days * 86_400
     files = size = kept = 0
     for name in SECTIONS if section is None else [section]:
-        for path in _files(name):
-            state = path.stat()
-            if state.st_mtime > before:
+        for path in _kept(name):
+            if path.stat().st_mtime > before:
                 continue
+            found = _size(path)
             with _unused(path) as unused:
                 if not unused or not _deleted(path):
                     kept += 1
                     continue
             files += 1
-            size += state.st_size
+            size += found
     return Cleared(files=files, bytes=size, kept=kept)
 
 
 def _deleted(path: Path) -> bool:
     try:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     except PermissionError:
         # Windows keeps a file that another process has mapped.
         return False

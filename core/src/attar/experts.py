@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from attar.architectures import code_of
-from attar.cache import cache_root, locked
+from attar.cache import BEGUN, cache_root, locked
 from attar.checkpoint import Checkpoints
 from attar.contracts import PreparationStopped, Task, Workplace
 from attar.cost import Cost
@@ -264,7 +264,7 @@ class Experts:
 
     def _make_one(self, index: int, told: Callable[[int, float], None], stop: Callable[[], bool]) -> None:
         """Train one expert and write its file."""
-        begun = self.path(index).with_suffix(".partial")
+        begun = self.path(index).with_suffix(BEGUN)
         made = train_expert(
             self.task,
             self.arch,
