@@ -212,6 +212,10 @@ def test_lines_are_methods_and_look_alike_in_both_plots():
     assert dm.notes == ("1", "10")
 
 
+def test_points_of_one_size_are_not_numbered():
+    assert [line.notes for line in by_cpu(result(made(), made("dsa")))] == [(), ()]
+
+
 def test_a_plot_is_a_picture_and_the_same_each_time():
     picture = comparison_plot(by_bytes(FULL), "bytes", "digits_50% $x$", score(99))
     image = Image.open(io.BytesIO(picture))

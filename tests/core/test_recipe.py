@@ -105,6 +105,15 @@ def test_the_digest_follows_what_decides_the_result(change):
     assert make().digest() != make(**change).digest()
 
 
+def test_a_resolved_recipe_has_every_setting_of_its_parameterization():
+    """A value that was typed and one that was left out mean what the parameterization says."""
+    typed, bare = ({"method": "dm", "objective": {"parameterization": "multi-formation"}} for _ in range(2))
+    typed["parameterization"] = {"factor": "2"}
+    one, other = (resolve(make(**values), Registry()).recipe for values in (typed, bare))
+    assert one.parameterization["factor"] == 2
+    assert one.digest() == other.digest()
+
+
 def test_with_settings_changes_by_dotted_key():
     changed = with_settings(make(), {"objective.lr": "0.5", "run.seed": "4", "method": "random"})
     assert (changed.objective, changed.run.seed, changed.method) == ({"lr": "0.5"}, 4, "random")

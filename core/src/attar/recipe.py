@@ -220,8 +220,12 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         settings = parse(method.Settings, recipe.objective, "objective")
         label_kind(method, settings)
         plugin = registry.get("parameterizations", settings.parameterization)
-        parse(plugin.Settings, recipe.parameterization, "parameterization")
-        recipe = recipe.model_copy(update={"objective": settings.model_dump(mode="json")})
+        stored = parse(plugin.Settings, recipe.parameterization, "parameterization")
+        filled = {
+            "objective": settings.model_dump(mode="json"),
+            "parameterization": _without_none(stored.model_dump(mode="json")),
+        }
+        recipe = recipe.model_copy(update=filled)
     data = recipe.data.model_copy(update={"options": options.model_dump(mode="json")})
     return Resolved(
         recipe=recipe.model_copy(update={"data": data}),

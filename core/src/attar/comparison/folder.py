@@ -84,13 +84,11 @@ def write_results(out: Path, result: Comparison) -> None:
     write_file(out / "table.csv", rows_csv(result).encode())
     title = f"{result.data}, {result.architecture}, {result.protocol.name}"
     whole = next((row.accuracy for row in result.rows if row.ipc is None), None)
+    against_cpu = by_cpu(result)
+    numbers = " (numbers: samples per class)" if any(line.notes for line in against_cpu) else ""
     for name, lines, about in (
         ("accuracy-bytes.png", by_bytes(result), "bytes of a set, in the cheapest lossless form"),
-        (
-            "accuracy-cpu.png",
-            by_cpu(result),
-            "CPU seconds of making a set (numbers: samples per class)",
-        ),
+        ("accuracy-cpu.png", against_cpu, f"CPU seconds of making a set{numbers}"),
     ):
         if lines:
             write_file(out / name, comparison_plot(lines, about, title, whole))
@@ -136,11 +134,13 @@ def by_cpu(result: Comparison) -> list[ComparedLine]:
             found = points.setdefault((row.method, row.labels), [])
             found.append((row.seconds.cpu, row.accuracy, str(row.ipc)))
     styles = _styles(result)
+    # Where all sets are of one size, the same number beside every point would say nothing.
+    several = len({note for found in points.values() for _, _, note in found}) > 1
     return [
         ComparedLine(
             _name(method, labels),
             tuple((where, score) for where, score, _ in found),
-            notes=tuple(ipc for _, _, ipc in found),
+            notes=tuple(ipc for _, _, ipc in found) if several else (),
             style=styles[method],
         )
         for (method, labels), found in points.items()
