@@ -17,8 +17,8 @@ def filled():
     store = Store(cache_root() / "evaluations")
     for number in range(3):
         store.compute({"number": number}, lambda: {"value": 1})
-    (cache_root() / "images").mkdir(parents=True)
-    (cache_root() / "images" / "pixels.npy").write_bytes(bytes(1000))
+    (cache_root() / "decoded").mkdir(parents=True)
+    (cache_root() / "decoded" / "pixels.npy").write_bytes(bytes(1000))
     (cache_root() / "data").mkdir()
     (cache_root() / "data" / "downloaded").write_text("precious")
     return store
@@ -34,8 +34,8 @@ def test_an_empty_cache_holds_nothing():
 
 
 def test_info_counts_files_and_bytes(filled):
-    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "images": 1, "hub": 0}
-    assert next(section.bytes for section in cache_info().sections if section.name == "images") == 1000
+    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "decoded": 1, "hub": 0}
+    assert next(section.bytes for section in cache_info().sections if section.name == "decoded") == 1000
     assert cache_info().folder == str(cache_root())
 
 
@@ -48,13 +48,13 @@ def test_clearing_leaves_what_was_downloaded(filled):
 
 
 def test_one_section_can_be_cleared(filled):
-    assert clear_cache("images").bytes == 1000
-    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "images": 0, "hub": 0}
+    assert clear_cache("decoded").bytes == 1000
+    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "decoded": 0, "hub": 0}
 
 
 def test_an_unknown_section_is_refused(filled):
-    with pytest.raises(UsageError, match="unknown section of the cache 'image': did you mean 'images'"):
-        clear_cache("image")
+    with pytest.raises(UsageError, match="unknown section of the cache 'decode': did you mean 'decoded'"):
+        clear_cache("decode")
 
 
 def test_what_is_being_made_stays(filled):

@@ -8,12 +8,12 @@ import attar
 import numpy as np
 import pytest
 import torch
+from attar.encoded import items_of
 from attar.errors import UsageError
 from attar.plugins import DataInfo
 from attar.settings import parse
 from attar_image import IMAGE, Color, Crop, ImageOptions, read_folder
-from attar_image.decode import Form
-from attar_image.pixels import items_of
+from attar_image.decode import Form, ImageDecoder
 from attar_image.public import PUBLIC
 from PIL import Image
 
@@ -37,7 +37,9 @@ def read(request):
     """What reads all images of a folder, from the pixel cache and without it."""
 
     def items(folder, channels=3, side=16):
-        return items_of(read_folder(folder), Form(channels, side), cache=request.param, threads=2)
+        return items_of(
+            read_folder(folder), ImageDecoder(Form(channels, side)), cache=request.param, threads=2
+        )
 
     return items
 

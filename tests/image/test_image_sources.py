@@ -11,10 +11,10 @@ import attar
 import numpy as np
 import pytest
 import torch
+from attar.encoded import MappedItems, items_of
 from attar.errors import UsageError
 from attar_image import read_folder
-from attar_image.decode import Form
-from attar_image.pixels import PixelItems, items_of
+from attar_image.decode import Form, ImageDecoder
 from attar_image.public import PUBLIC, load_public
 from PIL import Image
 
@@ -37,13 +37,13 @@ def shades(tmp_path):
 
 
 def items(folder, cache="disk", **options):
-    return items_of(read_folder(folder), FORM, cache=cache, threads=2, **options)
+    return items_of(read_folder(folder), ImageDecoder(FORM), cache=cache, threads=2, **options)
 
 
 def cached(kind):
     from attar.cache import cache_root
 
-    found = (cache_root() / "images").glob("*.npy")
+    found = (cache_root() / "decoded").glob("*.npy")
     return sorted(path for path in found if ("x" in path.name.split("-")[-1]) == (kind == "pixels"))
 
 
@@ -65,7 +65,7 @@ def test_an_unchanged_folder_is_not_read_again(shades, monkeypatch):
     def refuse(*_):
         raise AssertionError("read again")
 
-    monkeypatch.setattr("attar_image.folder.FolderSource.fetch", refuse)
+    monkeypatch.setattr("attar.encoded.folder.FolderSource.fetch", refuse)
     assert items(shades).read(torch.tensor([4]))[0, 0, 0, 0] == 140
 
 
@@ -98,7 +98,7 @@ def test_cached_items_travel_as_a_path(shades):
     kept = items(shades)
     kept.read(torch.tensor([0]))
     data = pickle.dumps(kept)
-    assert kept._pixels.nbytes == 10 * 3 * 8 * 8
+    assert kept._values.nbytes == 10 * 3 * 8 * 8
     assert len(data) < 2000
     assert pickle.loads(data).read(torch.arange(10)).equal(kept.read(torch.arange(10)))
 
@@ -112,9 +112,9 @@ def test_nothing_stays_of_a_decoding_that_failed(shades):
 
 def test_a_cache_without_room_is_refused_or_left_out(shades, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
-    with pytest.raises(UsageError, match=r"the pixels need .* GB left; free some, choose another folder"):
+    with pytest.raises(UsageError, match=r"the decoded images need .* left; free some, choose another"):
         items(shades, cache="disk")
-    assert not isinstance(items(shades, cache="auto"), PixelItems)
+    assert not isinstance(items(shades, cache="auto"), MappedItems)
 
 
 def test_a_file_that_changes_in_mid_run_is_named(shades):

@@ -18,7 +18,7 @@ SECTIONS = {
     "evaluations": "results of trained networks",
     "selections": "rows that coresets chose",
     "experts": "networks trained for methods that follow them",
-    "images": "decoded pixels and hashes of images",
+    "decoded": "what was decoded from files, and hashes of the files",
     "hub": "artifacts fetched from the Hugging Face Hub",
 }
 """What may be cleared: it is made again when it is needed. Downloaded data are no cache."""

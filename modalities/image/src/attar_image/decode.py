@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from attar.errors import UsageError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MOST_BYTES", "Form", "decode", "fit", "opened"]
+__all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened"]
 
 MOST_PIXELS = 2**26
 MOST_BYTES = 2**29
@@ -112,3 +113,41 @@ def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
         # Large JPEGs are decoded at a fraction of their size, which is many times faster.
         image.draft(None, (2 * form.side, 2 * form.side))
         return fit(image, form)
+
+
+@dataclass(frozen=True)
+class ImageDecoder:
+    """Decodes images for :func:`attar.encoded.items_of`.
+
+    Attributes:
+        to: What they are brought to.
+    """
+
+    to: Form
+
+    noun = "image"
+    dtype = np.uint8
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one image."""
+        return self.to.feature
+
+    @property
+    def form(self) -> str:
+        """The shape, which is all that is asked for."""
+        return f"{self.feature}"
+
+    @property
+    def versions(self) -> str:
+        """Versions of what decodes."""
+        return f"attar-image {version('attar-image')}, pillow {version('pillow')}"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of an image as pixels of 8 bits."""
+        return int(np.prod(self.feature))
+
+    def __call__(self, data: bytes, where: str) -> NDArray[Any]:
+        """Return an image as uint8 ``(channels, side, side)``."""
+        return decode(data, where, self.to)

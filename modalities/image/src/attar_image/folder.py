@@ -1,94 +1,31 @@
-"""The user's own images: a folder of class subfolders, read on demand."""
+"""The user's own images: which files they are, and the form that suits them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
-from attar.errors import UsageError
-from torch import Tensor
+from attar.encoded import FolderSource, Media
+from attar.encoded import read_folder as read_class_folder
 
 from attar_image.decode import MOST_BYTES, Form, is_gray, opened
 
-__all__ = ["SUFFIXES", "FolderSource", "common_form", "read_folder"]
+__all__ = ["IMAGES", "common_form", "read_folder"]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+IMAGES = Media(
+    noun="image",
+    suffixes=frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}),
+    most_bytes=MOST_BYTES,
+    columns=("image", "img", "picture", "photo"),
+    distribution="attar-image",
+)
+"""Files that hold an image."""
+
 _SIDES = (8, 16, 28, 32, 64, 96, 128)
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """Image files of a folder of class subfolders.
-
-    Attributes:
-        folder: The folder.
-        classes: Names of the subfolders, in order.
-        names: Paths of the files below the folder.
-        owners: Class of each file.
-    """
-
-    folder: Path
-    classes: tuple[str, ...]
-    names: tuple[str, ...]
-    owners: tuple[int, ...]
-
-    random_access = True
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @cached_property
-    def labels(self) -> Tensor:
-        """Class of each image, int64 ``(n,)``."""
-        return torch.tensor(self.owners, dtype=torch.int64)
-
-    def stamp(self) -> str:
-        """Return a hash of names, sizes and times: it changes whenever contents may have."""
-        digest = hashlib.blake2b(
-            str(self.folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=16
-        )
-        for name in self.names:
-            state = os.stat(self.folder / name)
-            line = f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
-
-    def where(self, row: int) -> str:
-        """Return what an image is called in errors."""
-        return repr(str(self.folder / self.names[row]))
-
-    def fetch(self, row: int) -> bytes:
-        """Return the bytes of an image.
-
-        Raises:
-            UsageError: If the file is gone, unreadable or very large.
-        """
-        try:
-            with open(self.folder / self.names[row], "rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise UsageError(
-                f"{self.where(row)} cannot be read ({error.strerror}); restore it or start again without it"
-            ) from error
-        if len(data) > MOST_BYTES:
-            raise UsageError(f"{self.where(row)} has more than {MOST_BYTES:,} bytes; remove it")
-        return data
-
-    def scan(self) -> Iterator[Callable[[], bytes]]:
-        """Yield, for each image in order, what reads it."""
-        for row in range(len(self)):
-            yield partial(self.fetch, row)
 
 
 def read_folder(folder: Path, classes: Sequence[str] | None = None) -> FolderSource:
     """List the images of a folder whose subfolders are the classes.
-
-    Images may lie in subfolders of a class folder; hidden files and folders are left out.
 
     Args:
         folder: The folder.
@@ -98,56 +35,7 @@ def read_folder(folder: Path, classes: Sequence[str] | None = None) -> FolderSou
         UsageError: If there are no class subfolders, one holds no image or cannot be read, a
             link leads in a circle, or the classes differ.
     """
-    found = sorted(name for name in _entries(folder) if (folder / name).is_dir())
-    if not found:
-        raise UsageError(
-            f"{str(folder)!r} has no subfolders; put the images of each class into a folder of its own"
-        )
-    if classes is not None and found != list(classes):
-        odd = sorted(set(found) ^ set(classes))[0]
-        raise UsageError(f"the class {odd!r} is in one split of {str(folder.parent)!r} but not in the other")
-    names: list[str] = []
-    owners: list[int] = []
-    for owner, name in enumerate(found):
-        images = sorted(_images(folder, name, (_identity(folder),)))
-        if not images:
-            raise UsageError(
-                f"the class folder {str(folder / name)!r} holds no images; add some "
-                f"({', '.join(sorted(SUFFIXES))}) or remove the folder"
-            )
-        names += images
-        owners += [owner] * len(images)
-    return FolderSource(folder=folder, classes=tuple(found), names=tuple(names), owners=tuple(owners))
-
-
-def _entries(folder: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
-    except OSError as error:
-        raise UsageError(
-            f"the folder {str(folder)!r} cannot be read ({error.strerror}); permit it or remove the folder"
-        ) from error
-
-
-def _identity(folder: Path) -> tuple[int, int] | str:
-    state = os.stat(folder)
-    # Some file systems give no numbers.
-    return (state.st_dev, state.st_ino) if state.st_ino else str(folder.resolve())
-
-
-def _images(folder: Path, below: str, above: tuple[object, ...]) -> Iterator[str]:
-    """Yield the image files of a class folder and of its subfolders, with paths below `folder`."""
-    own = _identity(folder / below)
-    if own in above:
-        raise UsageError(
-            f"the link {str(folder / below)!r} leads back to a folder that it is in; remove the link"
-        )
-    for name in _entries(folder / below):
-        path = f"{below}/{name}"
-        if Path(name).suffix.lower() in SUFFIXES and (folder / path).is_file():
-            yield path
-        elif (folder / path).is_dir():
-            yield from _images(folder, path, (*above, own))
+    return read_class_folder(folder, IMAGES, classes)
 
 
 def common_form(heads: Iterator[tuple[bytes, str]]) -> Form:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attar.encoded import Columns, EncodedSource, find_splits, items_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
@@ -15,19 +15,16 @@ from attar.tensor.builtin import digits_arrays
 from attar.tensor.given import read_pairs
 from numpy.typing import NDArray
 
-from attar_image.decode import Form
-from attar_image.folder import common_form, read_folder
+from attar_image.decode import Form, ImageDecoder
+from attar_image.folder import IMAGES, common_form
 from attar_image.given import channels_first, scale_of, to_pixels
-from attar_image.pixels import ImageSource, items_of
 from attar_image.public import PUBLIC, load_public
-from attar_image.tables import Columns, is_saved, parquet_splits, read_parquet, read_saved
 
 if TYPE_CHECKING:
     from attar_image.modality import ImageOptions
 
 __all__ = ["Images", "digits", "given_images", "images_at", "public_images"]
 
-_TEST_NAMES = ("test", "val", "validation", "valid")
 _MOST_HEADS = 200
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -100,69 +97,22 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
     Raises:
         UsageError: If there are none, or they do not fit.
     """
-    columns = Columns(options.image_column, options.label_column)
-    if path.is_file():
-        if path.suffix.lower() != ".parquet":
-            raise UsageError(
-                f"{str(path)!r} is a file; give a folder of class subfolders, or a .parquet file"
-            )
-        return _images(path.stem, {"train": read_parquet([path], columns)}, options, request)
-    if is_saved(path):
-        return _images(path.resolve().name, read_saved(path, columns), options, request)
-    if files := parquet_splits(path):
-        return _images(path.resolve().name, _read_splits(path, files, columns), options, request)
-    return _images(path.resolve().name, _folder_splits(path), options, request)
-
-
-def _folder_splits(folder: Path) -> Mapping[str, ImageSource]:
-    try:
-        inside = {name for name in os.listdir(folder) if (folder / name).is_dir()}
-    except OSError as error:
-        raise UsageError(
-            f"the folder {str(folder)!r} cannot be read ({error.strerror}); permit it"
-        ) from error
-    held = next((name for name in _TEST_NAMES if name in inside), None)
-    if "train" not in inside or held is None:
-        if "train" in inside and len(inside) == 1:
-            raise UsageError(
-                f"{str(folder)!r} has 'train' but no 'test'; add it, or give {str(folder / 'train')!r} "
-                f"to have a test split drawn"
-            )
-        return {"train": read_folder(folder)}
-    train = read_folder(folder / "train")
-    return {"train": train, held: read_folder(folder / held, train.classes)}
-
-
-def _read_splits(
-    folder: Path, files: Mapping[str, Sequence[Path]], columns: Columns
-) -> Mapping[str, ImageSource]:
-    if len(files) == 1:
-        return {"train": read_parquet(next(iter(files.values())), columns)}
-    held = next((name for name in _TEST_NAMES if name in files), None)
-    if "train" not in files or held is None:
-        raise UsageError(
-            f"{str(folder)!r} has Parquet files of {', '.join(sorted(files))}; name them train*.parquet and "
-            f"test*.parquet, or give one of them"
-        )
-    train = read_parquet(files["train"], columns)
-    return {"train": train, held: read_parquet(files[held], columns, train.classes)}
-
-
-def _images(name: str, splits: Mapping[str, Any], options: ImageOptions, request: LoadRequest) -> Images:
-    train = splits.get("train") or next(iter(splits.values()))
-    if not len(train):
-        raise UsageError(f"{name!r} holds no images; give at least one per class")
-    held = next((splits[split] for split in _TEST_NAMES if split in splits), None)
-    form = _form(train, options)
+    found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
+    decoder = ImageDecoder(_form(found.train, options))
     items = [
-        items_of(source, form, cache=request.cache, threads=_THREADS, show=request.show)
-        for source in (train, held)
+        items_of(source, decoder, cache=request.cache, threads=_THREADS, show=request.show)
+        for source in (found.train, found.test)
         if source is not None
     ]
-    return Images(name=name, classes=train.classes, train=items[0], test=items[1] if len(items) > 1 else None)
+    return Images(
+        name=found.name,
+        classes=found.train.classes,
+        train=items[0],
+        test=items[1] if len(items) > 1 else None,
+    )
 
 
-def _form(source: ImageSource, options: ImageOptions) -> Form:
+def _form(source: EncodedSource, options: ImageOptions) -> Form:
     """Return the form that options ask for, filled in from the headers of some images."""
     if options.size and options.channels:
         return Form(options.channels, options.size)
