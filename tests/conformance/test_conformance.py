@@ -24,6 +24,7 @@ def _other_test(task):
 DATA: DataTable = {
     "tensor": ("digits", "iris"),
     "image": ("digits",),
+    "audio": ("tones",),
     "graph": (
         ModalityData(data="karate", without_test=_other_test, row_keys=_nodes),
         ModalityData(data="karate", options={"neighbors": [3, 2]}, without_test=_other_test, row_keys=_nodes),

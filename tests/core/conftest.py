@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from attar.tensor.builtin import tensor_task
-from attar.tensor.modality import SplitOptions
+from attar.tensor.splits import SplitOptions
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from attar.errors import UsageError
 from attar.rng import derive
 from attar.tensor import ArrayItems, ItemsView
 from attar.tensor.builtin import tensor_task
-from attar.tensor.modality import SplitOptions, holdout
+from attar.tensor.splits import SplitOptions, holdout
 
 
 class Untouchable:

@@ -9,7 +9,7 @@ import torch
 from attar.protocols import CPU_1, PUBLISHED, Protocol
 from attar.tensor import TensorSet, TensorTask
 from attar.tensor.export import Npz
-from attar.tensor.modality import SplitOptions
+from attar.tensor.splits import SplitOptions
 from attar.testing import ToyModality, checks_for_modality
 from attar.testing.laws import law_name
 from attar.testing.set_laws import PLUGIN_LAWS, SECRECY_LAWS, SET_LAWS

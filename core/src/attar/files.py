@@ -31,8 +31,8 @@ __all__ = [
     "write_file",
 ]
 
-OWN = ("recipe.toml", "manifest.json", "ipc-1")
-"""Files of which runs, artifacts and demos have one: ``--force`` deletes nothing else."""
+OWN = ("recipe.toml", "manifest.json", "ipc-1", "shown.json")
+"""Files of which runs, artifacts, demos and shown sets have one: ``--force`` deletes nothing else."""
 
 WINDOWS = os.name == "nt"
 """Whether files behave as on Windows: what is open cannot be moved, deleted or replaced."""

@@ -305,7 +305,10 @@ def show(
         str | None, typer.Option("--plot", help="Draw evaluations: confusion, ipc or cpu.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the picture (.png) or the animation (.gif) there.")
+        Path | None,
+        typer.Option(
+            "--out", help="Write the picture (.png), the animation (.gif), or a folder of all, sounds too."
+        ),
     ] = None,
     force: o.Force = False,
     as_json: o.Json = False,

@@ -11,8 +11,9 @@ from attar.artifact import Artifact, load
 from attar.cli import tables
 from attar.errors import UsageError
 from attar.evolution import animation, frame_paths
-from attar.files import read_json, write_file
+from attar.files import read_json, staged_folder, to_json, write_file
 from attar.plots import accuracy_plot, confusion_plot
+from attar.plugins import HasCompanions
 from attar.registry import Registry
 from attar.reports import Report
 from attar.settings import unknown
@@ -72,6 +73,17 @@ def _picture(runs: Sequence[Path], artifact: Artifact, registry: Registry, out: 
     return picture
 
 
+def _write_folder(out: Path, picture: bytes, artifact: Artifact, registry: Registry, force: bool) -> None:
+    """Write the picture, and what the modality offers beside it, into a folder that appears whole."""
+    modality = registry.get("modalities", artifact.manifest.data.modality)
+    with staged_folder(out, force=force) as aside:
+        (aside / "picture.png").write_bytes(picture)
+        (aside / "shown.json").write_bytes(to_json(artifact.manifest.model_dump(mode="json")))
+        if isinstance(modality, HasCompanions):
+            for name, content in modality.companions(artifact.decode(), artifact.info):
+                (aside / name).write_bytes(content)
+
+
 def show(runs: Sequence[Path], *, plot: str | None, out: Path | None, force: bool, as_json: bool) -> int:
     """Say what a set is and, if asked, write its picture, its animation or a plot."""
     if plot is not None and plot not in PLOTS:
@@ -86,7 +98,10 @@ def show(runs: Sequence[Path], *, plot: str | None, out: Path | None, force: boo
         if out.exists() and not force:
             raise UsageError(f"the file {str(out)!r} exists; choose another --out or replace it with --force")
         drawn = _picture(runs, artifacts[0], registry, out) if plot is None else PLOTS[plot](runs, artifacts)
-        write_file(out, drawn)
+        if plot is None and not out.suffix:
+            _write_folder(out, drawn, artifacts[0], registry, force)
+        else:
+            write_file(out, drawn)
     manifest = artifacts[0].manifest
     if as_json:
         tables.print_json(manifest)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -27,14 +27,14 @@ class FolderSource:
         classes: Names of the subfolders, in order.
         names: Paths of the files below the folder.
         owners: Class of each file.
-        most_bytes: Larger files are refused.
+        media: What the files are.
     """
 
     folder: Path
     classes: tuple[str, ...]
     names: tuple[str, ...]
     owners: tuple[int, ...]
-    most_bytes: int
+    media: Media
 
     random_access = True
 
@@ -73,14 +73,19 @@ class FolderSource:
         """
         try:
             with open(self.folder / self.names[row], "rb") as file:
-                data = file.read(self.most_bytes + 1)
+                data = file.read(self.media.most_bytes + (0 if self.media.cut else 1))
         except OSError as error:
             raise UsageError(
                 f"{self.where(row)} cannot be read ({error.strerror}); restore it or start again without it"
             ) from error
-        if len(data) > self.most_bytes:
-            raise UsageError(f"{self.where(row)} has more than {self.most_bytes:,} bytes; remove it")
+        if len(data) > self.media.most_bytes:
+            raise UsageError(f"{self.where(row)} has more than {self.media.most_bytes:,} bytes; remove it")
         return data
+
+    def some(self, rows: Sequence[int]) -> FolderSource:
+        """Return some of the files, of the same classes."""
+        names = tuple(self.names[row] for row in rows)
+        return replace(self, names=names, owners=tuple(self.owners[row] for row in rows))
 
     def scan(self) -> Iterator[Callable[[], bytes]]:
         """Yield, for each file in order, what reads it."""
@@ -88,7 +93,13 @@ class FolderSource:
             yield partial(self.fetch, row)
 
 
-def read_folder(folder: Path, media: Media, classes: Sequence[str] | None = None) -> FolderSource:
+def read_folder(
+    folder: Path,
+    media: Media,
+    classes: Sequence[str] | None = None,
+    *,
+    leave: Container[str] = (),
+) -> FolderSource:
     """List the files of a folder whose subfolders are the classes.
 
     Files may lie in subfolders of a class folder; hidden files and folders are left out.
@@ -97,12 +108,13 @@ def read_folder(folder: Path, media: Media, classes: Sequence[str] | None = None
         folder: The folder.
         media: What the files are.
         classes: The classes expected, or None to take the subfolders' names.
+        leave: Subfolders that are no classes.
 
     Raises:
         UsageError: If there are no class subfolders, one holds no such file or cannot be read, a
             link leads in a circle, or the classes differ.
     """
-    found = sorted(name for name in _entries(folder) if (folder / name).is_dir())
+    found = sorted(name for name in _entries(folder) if (folder / name).is_dir() and name not in leave)
     if not found:
         raise UsageError(
             f"{str(folder)!r} has no subfolders; put the {media.noun}s of each class into a folder of its own"
@@ -126,7 +138,7 @@ def read_folder(folder: Path, media: Media, classes: Sequence[str] | None = None
         classes=tuple(found),
         names=tuple(names),
         owners=tuple(owners),
-        most_bytes=media.most_bytes,
+        media=media,
     )
 
 

@@ -19,9 +19,12 @@ class Media:
     Attributes:
         noun: What a sample is called, such as ``image``; its plural takes an s.
         suffixes: Endings of such files, lower case with the dot.
-        most_bytes: Larger files are refused.
-        columns: Usual names of a table's column of such files.
+        most_bytes: Larger files are refused, or cut.
+        columns: Usual names of a table's column of such files; the first with ``_column`` is the
+            setting that names another.
         distribution: The package whose extras ``parquet`` and ``hf`` read tables.
+        cut: Whether of larger files the first `most_bytes` are read; what decodes them knows
+            by their length.
     """
 
     noun: str
@@ -29,6 +32,7 @@ class Media:
     most_bytes: int
     columns: tuple[str, ...]
     distribution: str
+    cut: bool = False
 
 
 class EncodedSource(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -26,7 +26,9 @@ __all__ = [
     "Export",
     "ExportType",
     "GivenData",
+    "HasCompanions",
     "LoadRequest",
+    "MadeAnew",
     "Modality",
     "ReadsArrays",
     "Tabular",
@@ -163,7 +165,15 @@ class Demonstrates(Protocol):
         """Return what is demonstrated, with fewer steps and runs if `quick`."""
 
 
-ExportType: TypeAlias = Literal["uint8", "float16", "float32"]
+@runtime_checkable
+class HasCompanions(Protocol):
+    """What a modality offers beside, where a set is understood by more than a picture."""
+
+    def companions(self, batch: Batch, info: DataInfo) -> Iterator[tuple[str, bytes]]:
+        """Yield files that go with the picture of a batch, such as sounds: names and contents."""
+
+
+ExportType: TypeAlias = Literal["uint8", "int16", "float16", "float32"]
 """What the values of an exported set are written as."""
 
 
@@ -202,6 +212,17 @@ class Export(Protocol):
         Raises:
             UsageError: If the format cannot hold the batch, or needs what is not installed.
         """
+
+
+@runtime_checkable
+class MadeAnew(Protocol):
+    """What an export says where its files are no rounded samples, as sound is none of a spectrogram.
+
+    Attributes:
+        made_anew: True: reading what was written and writing it again changes it again.
+    """
+
+    made_anew: bool
 
 
 @runtime_checkable

@@ -1,9 +1,10 @@
 """Tensor data of any shape ``(n, *feature)``: what image, audio, text and tabular modalities share."""
 
 from attar.tensor.augment import Gain, Noise, Operation, Shift, TensorAugment
-from attar.tensor.items import ArrayItems, Items, ItemsView
+from attar.tensor.items import ArrayItems, Items, ItemsView, JoinedItems
 from attar.tensor.modality import TensorModality, restore_set
 from attar.tensor.preprocess import Standardize
+from attar.tensor.splits import GroupOptions, SplitOptions, holdout
 from attar.tensor.synthetic import TensorSet, make_set
 from attar.tensor.task import Architecture, TensorTask
 
@@ -11,16 +12,20 @@ __all__ = [
     "Architecture",
     "ArrayItems",
     "Gain",
+    "GroupOptions",
     "Items",
     "ItemsView",
+    "JoinedItems",
     "Noise",
     "Operation",
     "Shift",
+    "SplitOptions",
     "Standardize",
     "TensorAugment",
     "TensorModality",
     "TensorSet",
     "TensorTask",
+    "holdout",
     "make_set",
     "restore_set",
 ]

@@ -18,9 +18,10 @@ from attar.npz import read_npz
 from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
 from attar.tensor.given import read_pairs
-from attar.tensor.items import ArrayItems, Items
-from attar.tensor.modality import SplitOptions, TensorModality, holdout
+from attar.tensor.items import ArrayItems
+from attar.tensor.modality import TensorModality
 from attar.tensor.preprocess import Standardize
+from attar.tensor.splits import SplitOptions, split
 from attar.tensor.task import TensorTask
 
 __all__ = ["TENSOR", "digits_arrays", "tensor_task"]
@@ -95,15 +96,9 @@ def tensor_task(
             f"number the classes from 0"
         )
     titles = classes or tuple(str(number) for number in range(int(numbers.max()) + 1))
-    train: Items = ArrayItems(np.asarray(values), numbers, name)
-    if test is None:
-        train, held = holdout(train, options.test, len(titles), options.split_seed, "test")
-    else:
-        held = ArrayItems(np.asarray(test[0]), np.asarray(test[1]), f"{name} (test)")
-    validation: Items | None = None
-    if options.validation > 0:
-        train, validation = holdout(train, options.validation, len(titles), options.split_seed, "validation")
-    rank = len(train.feature)
+    held = None if test is None else ArrayItems(np.asarray(test[0]), np.asarray(test[1]), f"{name} (test)")
+    parts = split(ArrayItems(np.asarray(values), numbers, name), held, len(titles), options)
+    rank = len(parts.train.feature)
     # Samples with channels and positions have statistics per channel, vectors per feature.
     axes = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}.get(
         rank, tuple(f"axis-{index}" for index in range(rank))
@@ -113,12 +108,12 @@ def tensor_task(
         name=name,
         classes=titles,
         axes=axes,
-        train=train,
-        test=held,
-        validation=validation,
-        preprocess=Standardize.fit(train),
+        train=parts.train,
+        test=parts.test,
+        validation=parts.validation,
+        preprocess=Standardize.fit(parts.train),
         architectures=ARCHITECTURES,
-        architecture=_suited(train.feature),
+        architecture=_suited(parts.train.feature),
         options=options.model_dump(mode="json"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from attar.errors import UsageError
 
-__all__ = ["ArrayItems", "Items", "ItemsView", "check_labels"]
+__all__ = ["ArrayItems", "Items", "ItemsView", "JoinedItems", "check_labels"]
 
 
 class Items(Protocol):
@@ -157,3 +158,56 @@ class ItemsView:
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples in their cheapest lossless form."""
         return self._items.nbytes(self._rows[rows])
+
+
+class JoinedItems:
+    """Several items one after another, without a copy.
+
+    Args:
+        parts: The items, of samples of one shape and type.
+    """
+
+    def __init__(self, parts: Sequence[Items]) -> None:
+        self._parts = tuple(parts)
+        self._starts = torch.tensor([0, *(len(part.labels) for part in parts)]).cumsum(0)
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each sample, int64 ``(n,)``."""
+        return torch.cat([part.labels for part in self._parts])
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self._parts[0].feature
+
+    def _shares(self, rows: Tensor) -> list[tuple[Items, Tensor, Tensor]]:
+        """Return the parts that `rows` are in, with places in `rows` and rows of the part."""
+        owner = torch.bucketize(rows, self._starts[1:], right=True)
+        found = []
+        for index, part in enumerate(self._parts):
+            places = (owner == index).nonzero()[:, 0]
+            if len(places):
+                found.append((part, places, rows[places] - self._starts[index]))
+        return found
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return samples ``(k, *feature)``."""
+        shares = self._shares(rows)
+        if not shares:
+            return self._parts[0].read(rows)
+        order = torch.cat([places for _, places, _ in shares]).argsort()
+        return torch.cat([part.read(own) for part, _, own in shares])[order]
+
+    def fingerprint(self, rows: Tensor | None = None) -> str:
+        """Return a hash of the samples meant by `rows`, and of their order."""
+        chosen = torch.arange(len(self.labels)) if rows is None else rows
+        digest = hashlib.blake2b(digest_size=16)
+        for part, places, own in self._shares(chosen):
+            digest.update(part.fingerprint(own).encode())
+            digest.update(places.numpy().tobytes())
+        return digest.hexdigest()
+
+    def nbytes(self, rows: Tensor) -> int:
+        """Return the bytes of the samples in their cheapest lossless form."""
+        return sum(part.nbytes(own) for part, _, own in self._shares(rows))

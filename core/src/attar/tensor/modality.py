@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from attar.architectures import Architecture, Family
@@ -17,31 +16,15 @@ from attar.errors import UsageError
 from attar.plugins import DataInfo, Export
 from attar.registry import Registry
 from attar.render import grid_picture
-from attar.rng import derive
 from attar.settings import Settings, parse
 from attar.tensor.arrays import check_names, read_values, set_of_values
 from attar.tensor.domain import TensorDomain, natural_values
 from attar.tensor.export import Npz, Parquet
-from attar.tensor.items import Items, ItemsView, check_labels
 from attar.tensor.preprocess import Standardize
+from attar.tensor.splits import SplitOptions
 from attar.tensor.synthetic import TensorSet
 
-__all__ = ["SetDescription", "SplitOptions", "TensorModality", "class_rows", "holdout", "restore_set"]
-
-
-class SplitOptions(Settings):
-    """How data without splits of their own are split.
-
-    Attributes:
-        validation: Part of the training data held out for choices: a fraction below 1, or a
-            number of samples; 0 for none.
-        test: Part of all data kept for the test where the data name no test split.
-        split_seed: Seed of the split, apart from the run's seed, so that runs compare.
-    """
-
-    validation: float = Field(default=0.1, ge=0)
-    test: float = Field(default=0.2, gt=0, lt=1)
-    split_seed: int = 0
+__all__ = ["SetDescription", "TensorModality", "restore_set"]
 
 
 class SetDescription(Settings):
@@ -51,61 +34,6 @@ class SetDescription(Settings):
     settings: dict[str, Any]
     label_kind: LabelKind
     dtype: StorageType
-
-
-def class_rows(labels: Tensor, classes: int) -> list[Tensor]:
-    """Return the rows of each class, int64, in order."""
-    return [(labels == label).nonzero()[:, 0] for label in range(classes)]
-
-
-def holdout(items: Items, amount: float, classes: int, seed: int, purpose: str) -> tuple[Items, Items]:
-    """Split items into what is kept and what is held out, class by class.
-
-    Args:
-        items: The items to split.
-        amount: Fraction below 1, or number of samples, to hold out.
-        classes: Number of classes.
-        seed: Seed of the split.
-        purpose: Names the split among others of the same seed.
-
-    Returns:
-        The items kept and the items held out. A class with one sample keeps it.
-
-    Raises:
-        UsageError: If nothing would be left, or labels lie outside of the classes.
-    """
-    labels = items.labels
-    check_labels(labels, classes, "labels")
-    total = round(amount * len(labels)) if amount < 1 else round(amount)
-    if total >= len(labels):
-        raise UsageError(
-            f"a {purpose} part of {amount:g} samples leaves no training data of {len(labels)}; hold out fewer"
-        )
-    parts = class_rows(labels, classes)
-    shares = _shares([len(rows) for rows in parts], total)
-    kept, held = [], []
-    for label, (rows, n) in enumerate(zip(parts, shares, strict=True)):
-        order = rows[torch.randperm(len(rows), generator=derive(seed, purpose, label))]
-        held.append(order[:n])
-        kept.append(order[n:])
-    return (
-        ItemsView(items, torch.cat(kept).sort().values),
-        ItemsView(items, torch.cat(held).sort().values),
-    )
-
-
-def _shares(counts: Sequence[int], total: int) -> list[int]:
-    """Share `total` among classes by largest remainder, leaving each class at least one sample."""
-    whole = max(sum(counts), 1)
-    shares = [min(total * n // whole, max(n - 1, 0)) for n in counts]
-    remainders = sorted(range(len(counts)), key=lambda label: -(total * counts[label] % whole))
-    while sum(shares) < total:
-        free = [label for label in remainders if shares[label] < counts[label] - 1]
-        if not free:
-            break
-        for label in free[: total - sum(shares)]:
-            shares[label] += 1
-    return shares
 
 
 def restore_set(

@@ -18,7 +18,7 @@ from attar.plugins import LoadRequest
 from attar.registry import Registry
 from attar.settings import unknown
 from attar.tensor import ArrayItems, Gain, Noise, Standardize, TensorAugment, TensorModality, TensorTask
-from attar.tensor.modality import SplitOptions
+from attar.tensor.splits import SplitOptions
 
 __all__ = ["TOY_SHAPES", "ToyModality", "installed", "toy_augment", "toy_task"]
 

@@ -12,8 +12,8 @@ from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
 from attar.plugins import DataInfo, Export, LoadRequest
 from attar.settings import parse, unknown
-from attar.tensor import Items, Standardize, TensorAugment, TensorModality, TensorTask
-from attar.tensor.modality import SplitOptions, holdout
+from attar.tensor import Standardize, TensorAugment, TensorModality, TensorTask
+from attar.tensor.splits import SplitOptions, split
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 from torch import Tensor
@@ -140,30 +140,24 @@ class ImageModality(TensorModality):
         return EXPORTS
 
     def _task(self, images: Images, options: ImageOptions) -> TensorTask:
-        train, test = images.train, images.test
-        classes = len(images.classes)
-        if test is None:
-            train, test = holdout(train, options.test, classes, options.split_seed, "test")
-        validation: Items | None = None
-        if options.validation > 0:
-            train, validation = holdout(train, options.validation, classes, options.split_seed, "validation")
+        parts = split(images.train, images.test, len(images.classes), options)
         public = PUBLIC.get(images.name)
         if public is not None and public.statistics is not None:
             mean, std = public.statistics
             preprocess = Standardize(scale=images.scale, mean=mean, std=std)
         else:
-            preprocess = Standardize.fit(train, scale=images.scale)
+            preprocess = Standardize.fit(parts.train, scale=images.scale)
         return TensorTask(
             modality="image",
             name=images.name,
             classes=images.classes,
             axes=("channel", "height", "width"),
-            train=train,
-            test=test,
-            validation=validation,
+            train=parts.train,
+            test=parts.test,
+            validation=parts.validation,
             preprocess=preprocess,
             architectures=ARCHITECTURES,
-            architecture=self.suited(train.feature),
+            architecture=self.suited(parts.train.feature),
             augment=self.augmentation(images.name, options),
             options=options.model_dump(mode="json"),
             license=images.license,

@@ -1,0 +1,199 @@
+"""Where recordings come from: a folder, a table, a public set, Python, or a generator."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attar.encoded import Columns, EncodedSource, find_splits, items_of
+from attar.errors import UsageError
+from attar.plugins import GivenData, LoadRequest
+from attar.tensor import ArrayItems, Items
+from attar.tensor.given import as_array, read_pairs
+from attar.tensor.splits import groups_of
+from numpy.typing import NDArray
+
+from attar_audio.clips import SOUNDS, ClipDecoder, Header, fitted, header
+from attar_audio.form import AudioOptions
+from attar_audio.front_end import FrontEnd
+from attar_audio.tones import RATE, tones
+
+__all__ = ["Recordings", "encoded", "generated", "given_waves", "in_memory", "recordings_at"]
+
+_MOST_HEADS = 200
+_MOST_RATE = 16_000
+_MOST_SECONDS = 10.0
+_COVERED = 0.95
+_THREADS = min(8, os.cpu_count() or 1)
+_AT_ONCE = 256
+_LOUDEST = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recordings:
+    """Spectrograms as items.
+
+    Attributes:
+        name: What the data are called.
+        classes: Names of the classes.
+        train: Training spectrograms.
+        test: Test spectrograms, or None to draw them from the training ones.
+        validation: Held-out spectrograms, where the data name them.
+        form: What recordings were brought to.
+        groups: Group of each training and then each test recording, or None.
+        license: License of the recordings as their owners state it, or ``unknown``.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Items
+    test: Items | None
+    validation: Items | None = None
+    form: FrontEnd
+    groups: tuple[str, ...] | None = None
+    license: str = "unknown"
+
+
+def recordings_at(path: Path, options: AudioOptions, request: LoadRequest) -> Recordings:
+    """Return the recordings at a path: class subfolders, Parquet, or a saved Hugging Face data set.
+
+    Raises:
+        UsageError: If there are none, or they do not fit.
+    """
+    found = find_splits(path, SOUNDS, Columns(options.audio_column, options.label_column))
+    return encoded(found.name, found.train, found.test, options, request)
+
+
+def encoded(
+    name: str,
+    train: EncodedSource,
+    test: EncodedSource | None,
+    options: AudioOptions,
+    request: LoadRequest,
+    *,
+    validation: EncodedSource | None = None,
+    license: str = "unknown",
+) -> Recordings:
+    """Return encoded recordings as spectrograms, decoded once and kept in the cache.
+
+    Raises:
+        UsageError: If a file is damaged, or names have no group.
+    """
+    form = options.form(*_suited(train, options))
+    sources = [train, test, validation]
+    items = [
+        None
+        if source is None
+        else items_of(source, ClipDecoder(form), cache=request.cache, threads=_THREADS, show=request.show)
+        for source in sources
+    ]
+    groups = None
+    if options.group_pattern:
+        names = [source.name(row) for source in (train, test) if source for row in range(len(source))]
+        groups = tuple(groups_of(names, options.group_pattern))
+    if items[0] is None:  # Not reached: there always is a training source.
+        raise UsageError(f"{name!r} holds no recordings; give at least one per class")
+    return Recordings(
+        name=name,
+        classes=train.classes,
+        train=items[0],
+        test=items[1],
+        validation=items[2],
+        form=form,
+        groups=groups,
+        license=license,
+    )
+
+
+def _suited(source: EncodedSource, options: AudioOptions) -> tuple[int, float]:
+    """Return rate and length that suit recordings, from the headers of some of them.
+
+    The rate is the most common one, at most 16 kHz; the length covers 19 of 20 recordings.
+    """
+    if options.rate and options.seconds:
+        return options.rate, options.seconds
+    heads: list[Header] = []
+    if source.random_access:
+        for row in range(0, len(source), -(-len(source) // _MOST_HEADS)):
+            heads.append(header(source.fetch(row), source.where(row)))
+    else:
+        for row, read in zip(range(_MOST_HEADS), source.scan(), strict=False):
+            heads.append(header(read(), source.where(row)))
+    rate = min(Counter(head.rate for head in heads).most_common(1)[0][0], _MOST_RATE)
+    lengths = sorted(head.seconds for head in heads)
+    covering = lengths[min(len(lengths) - 1, int(_COVERED * len(lengths)))]
+    # In tenths, so that a few more recordings do not make another form.
+    seconds = min(max(0.1, np.ceil(covering * 10) / 10), _MOST_SECONDS)
+    return options.rate or rate, options.seconds or float(seconds)
+
+
+def in_memory(waves: NDArray[Any], rate: int, form: FrontEnd) -> NDArray[Any]:
+    """Return spectrograms of waveforms ``(n, samples)`` in [-1, 1] of one rate."""
+    parts = []
+    for start in range(0, len(waves), _AT_ONCE):
+        part = torch.from_numpy(np.ascontiguousarray(waves[start : start + _AT_ONCE])).to(torch.float32)
+        parts.append(form.of(fitted(part, rate, form)).numpy())
+    return np.concatenate(parts)
+
+
+def generated(options: AudioOptions) -> Recordings:
+    """Return the generated tones, chirps and noises."""
+    waves, labels, classes = tones()
+    form = options.form(RATE, waves.shape[1] / RATE)
+    return Recordings(
+        name="tones",
+        classes=classes,
+        train=ArrayItems(in_memory(waves, RATE, form), labels, "tones"),
+        test=None,
+        form=form,
+        license="cc0-1.0",
+    )
+
+
+def given_waves(given: GivenData, name: str, options: AudioOptions) -> Recordings:
+    """Return waveforms given in Python.
+
+    Raises:
+        UsageError: If they are no waveforms, the rate is not given, or labels do not fit.
+    """
+    if not options.rate:
+        raise UsageError(f"say at which rate {name!r} was sampled, in Hz, as in rate=16000")
+    waves, labels = _given_split(given.train, name)
+    form = options.form(options.rate, waves.shape[1] / options.rate)
+    classes = given.classes or tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
+    test: Items | None = None
+    if given.test is not None:
+        held, own = _given_split(given.test, f"{name} (test)")
+        test = ArrayItems(in_memory(held, options.rate, form), own, f"{name} (test)")
+    train = ArrayItems(in_memory(waves, options.rate, form), labels, name)
+    return Recordings(name=name, classes=classes, train=train, test=test, form=form)
+
+
+def _given_split(data: Any, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    values, labels = read_pairs(data, name, mono)
+    return np.stack([mono(each, f"sample {row} of {name!r}") for row, each in enumerate(values)]), labels
+
+
+def mono(sample: Any, where: str) -> NDArray[Any]:
+    """Return one waveform ``(n,)`` or ``(channels, n)`` as one channel in [-1, 1], float32.
+
+    Raises:
+        UsageError: If it is none, or is louder than full scale.
+    """
+    values = as_array(sample, where)
+    if values.ndim not in (1, 2) or not values.size:
+        raise UsageError(f"{where} has shape {values.shape}; give waveforms (n,) or (channels, n)")
+    if np.issubdtype(values.dtype, np.integer):
+        values = values / float(np.iinfo(values.dtype).max)
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UsageError(f"{where} holds NaN or infinite samples; remove or repair it")
+    loudest = float(np.abs(values).max())
+    if loudest > _LOUDEST:
+        raise UsageError(f"{where} reaches {loudest:g}; give floats in [-1, 1], or integers of full scale")
+    return values.mean(0) if values.ndim == 2 else values
