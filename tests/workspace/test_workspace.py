@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODALITIES = [ROOT / "modalities" / "graph", ROOT / "modalities" / "image"]
+MODALITIES = [ROOT / "modalities" / name for name in ("audio", "graph", "image")]
 MEMBERS = [ROOT / "core", *MODALITIES]
 OTHERS = (
     "torchvision",
@@ -20,6 +20,7 @@ OTHERS = (
     "torch_geometric",
     "flwr",
     "avalanche",
+    "attar_audio",
     "attar_graph",
     "attar_image",
 )

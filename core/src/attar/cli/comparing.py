@@ -40,6 +40,7 @@ def compare(
     root: o.Root = None,
     download: o.Download = False,
     cache: o.Cache = "auto",
+    group_pattern: o.GroupPattern = None,
     methods: Annotated[
         str, typer.Option("--methods", "--method", help="Methods and selectors with commas, or all.")
     ] = "all",
@@ -96,7 +97,7 @@ def compare(
         raise UsageError("name a modality, as in 'attar compare image'; 'attar plugins' lists them")
     if resume and force:
         raise UsageError("--resume goes on with a comparison and --force replaces it; give one of them")
-    asked = o.parse_changes(changes)
+    asked = o.parse_changes(changes, group_pattern)
     numbers, values = _numbers(ipc), _grid(grid)
     from attar.cli.leaderboard import compare as carry_out
 

@@ -103,6 +103,7 @@ def distill(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     cache: o.Cache = "auto",
+    group_pattern: o.GroupPattern = None,
     experts: o.ExpertsFolder = None,
     frames: o.Frames = 0,
     log: o.Log = None,
@@ -129,7 +130,7 @@ def distill(
         objective=o.given(steps=steps, model=model),
         seed=seed,
         precision=precision,
-        changes=o.parse_changes(changes),
+        changes=o.parse_changes(changes, group_pattern),
     )
     work.distill(
         recipe,

@@ -27,6 +27,12 @@ Download: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch kno
 Cache: TypeAlias = Annotated[
     str, typer.Option("--cache", help="Keep what is decoded from files: auto, disk or none.")
 ]
+GroupPattern: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--group-pattern", help="Expression with (?P<group>…) on file names; groups stay on one side."
+    ),
+]
 ExpertsFolder: TypeAlias = Annotated[
     Path | None,
     typer.Option("--experts", help="Folder of the method's experts [default: made, and kept in the cache]."),
@@ -86,8 +92,8 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * unit)
 
 
-def parse_changes(changes: Sequence[str] | None) -> dict[str, str]:
-    """Return the settings given with ``--set KEY=VALUE``.
+def parse_changes(changes: Sequence[str] | None, group_pattern: str | None = None) -> dict[str, str]:
+    """Return the settings given with ``--set KEY=VALUE``, and ``--group-pattern``.
 
     Raises:
         UsageError: If one of them has no ``=``.
@@ -98,6 +104,8 @@ def parse_changes(changes: Sequence[str] | None) -> dict[str, str]:
         if not equals or not key.strip():
             raise UsageError(f"--set {change!r} is not understood; write it as --set lr=0.1")
         parsed[key.strip()] = value.strip()
+    if group_pattern is not None:
+        parsed["data.group_pattern"] = group_pattern
     return parsed
 
 

@@ -115,7 +115,9 @@ def split_by_group(
     odd = next((name for name in named if name not in groups), None)
     if odd is not None:
         raise UsageError(unknown("group in data.test_groups", odd, set(groups)))
-    chosen = set(named) or draw.some(everything, options.test, "test")
+    # One group to train on, and one to hold out of these.
+    spare = 2 if options.validation > 0 else 1
+    chosen = set(named) or draw.some(everything, options.test, "test", spare)
     kept, held = draw.without(everything, chosen, "test")
     validation: Items | None = None
     if options.validation > 0:
@@ -146,8 +148,8 @@ class _GroupDraw:
             found.setdefault(self.groups[row], []).append(row)
         return found
 
-    def some(self, rows: Tensor, amount: float, purpose: str) -> set[str]:
-        """Draw groups of some of the samples."""
+    def some(self, rows: Tensor, amount: float, purpose: str, spare: int = 1) -> set[str]:
+        """Draw groups of some of the samples, and leave `spare` groups at least."""
         found = self._of(rows)
         names = sorted(found)
         target = round(amount * len(rows)) if amount < 1 else round(amount)
@@ -157,7 +159,7 @@ class _GroupDraw:
         for index in torch.randperm(len(names), generator=derive(self.seed, purpose, "groups")).tolist():
             more = len(found[names[index]])
             left = [row for name, own in found.items() if name not in {*chosen, names[index]} for row in own]
-            fits = not chosen or held + more <= target
+            fits = len(chosen) + spare < len(names) and (not chosen or held + more <= target)
             if fits and set(self.labels[left].tolist()) == there:
                 chosen.add(names[index])
                 held += more

@@ -55,7 +55,7 @@ class AudioOptions(GroupOptions):
             window=self.window,
             hop=self.hop,
             bands=self.bands,
-        )
+        ).check()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,4 +83,4 @@ def form_of(info: DataInfo) -> FrontEnd:
     found = info.about.get("front_end")
     if not isinstance(found, Mapping):
         raise UsageError("the artifact does not say how its spectrograms were made; make it anew")
-    return parse(FrontEnd, found, "about.front_end")
+    return parse(FrontEnd, found, "about.front_end").check()

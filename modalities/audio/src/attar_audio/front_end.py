@@ -17,7 +17,7 @@ import torch
 from attar.errors import UsageError
 from attar.rng import scoped
 from attar.settings import Settings
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Generator, Tensor
 
 __all__ = ["KINDS", "FrontEnd", "Kind", "KindName", "Scale"]
@@ -238,9 +238,6 @@ class FrontEnd(Settings):
         window: Length of the Hann window, in milliseconds.
         hop: Distance between two windows, in milliseconds.
         bands: Mel bands, or cepstral coefficients.
-
-    Raises:
-        UsageError: If a window is longer than a clip, or bands are narrower than it resolves.
     """
 
     rate: int = Field(ge=1, le=192_000)
@@ -250,8 +247,12 @@ class FrontEnd(Settings):
     hop: float = Field(default=16.0, gt=0, le=1000)
     bands: int = Field(default=64, ge=4, le=512)
 
-    @model_validator(mode="after")
-    def _fits(self) -> FrontEnd:
+    def check(self) -> FrontEnd:
+        """Return this front end if its settings go together.
+
+        Raises:
+            UsageError: If a window is too short, longer than a clip, or resolves fewer bands.
+        """
         if self._window < 4 or self._hop < 1:
             raise UsageError(
                 f"a window of {self.window:g} ms and a hop of {self.hop:g} ms are too short at "
@@ -262,6 +263,8 @@ class FrontEnd(Settings):
                 f"clips of {self.seconds:g} s are shorter than a window of {self.window:g} ms; raise "
                 f"data.seconds or lower data.window"
             )
+        # Made here, so that what it refuses is refused before any file is read.
+        _ = self.kind
         return self
 
     @property

@@ -127,8 +127,8 @@ def _suited(source: EncodedSource, options: AudioOptions) -> tuple[int, float]:
     rate = min(Counter(head.rate for head in heads).most_common(1)[0][0], _MOST_RATE)
     lengths = sorted(head.seconds for head in heads)
     covering = lengths[min(len(lengths) - 1, int(_COVERED * len(lengths)))]
-    # In tenths, so that a few more recordings do not make another form.
-    seconds = min(max(0.1, np.ceil(covering * 10) / 10), _MOST_SECONDS)
+    # In tenths, so that a few more recordings do not make another form; a hundredth may be cut.
+    seconds = min(max(0.1, np.ceil((covering - 0.01) * 10) / 10), _MOST_SECONDS)
     return options.rate or rate, options.seconds or float(seconds)
 
 
