@@ -28,7 +28,7 @@ def test_an_unknown_modality_is_refused_before_anything_else(cli, tmp_path):
 
 
 def test_a_modality_that_is_not_installed_says_how_to_have_it(cli, tmp_path):
-    assert "pip install attar-audio" in cli("demo", "audio").refusal
+    assert "pip install attar-text" in cli("demo", "text").refusal
     assert not (tmp_path / "attar-demo").exists()
 
 

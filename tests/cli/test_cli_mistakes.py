@@ -10,7 +10,7 @@ SENTENCES = [
     ((*TENSOR, *ONE, "--method", "nope"), ["unknown method 'nope'", "dm", "herding", "k-means"]),
     (("distill", "nope", *DATA, *ONE), ["unknown modality 'nope'", "tensor"]),
     (("distill", *DATA, *ONE), ["name a modality"]),
-    (("distill", "audio", *DATA, *ONE), ["'audio'", "pip install attar-audio"]),
+    (("distill", "text", *DATA, *ONE), ["'text'", "pip install attar-text"]),
     (("distill", "tensor", *ONE), ["--data", "digits", "iris"]),
     (("distill", "tensor", "--data", "irs", *ONE), ["unknown data 'irs'", "did you mean 'iris'", "digits"]),
     (("distill", "image", "--data", "/no/such/folder", *ONE), ["'/no/such/folder'", "mnist"]),

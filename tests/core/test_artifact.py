@@ -305,8 +305,8 @@ WRONG = {
         "unknown modality 'smell': choose from",
     ),
     "modality to install": (
-        edit(lambda m: m["data"].update(modality="audio")),
-        "the modality 'audio' is not installed: run 'pip install attar-audio'",
+        edit(lambda m: m["data"].update(modality="text")),
+        "the modality 'text' is not installed: run 'pip install attar-text'",
     ),
     "unknown parameterization": (
         edit(lambda m: m["set"].update(parameterization="magic")),

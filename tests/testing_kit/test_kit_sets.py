@@ -263,7 +263,7 @@ def test_protocols_are_those_of_the_domain(broken, modality, said):
         (exporting(Npz, summary=""), "its export 'npz' has no line about it"),
         (
             exporting(Npz, dtypes=("bfloat16",)),
-            "writes ['bfloat16'], which is none of uint8, float16, float32",
+            "writes ['bfloat16'], which is none of uint8, int16, float16, float32",
         ),
         (exporting(Halves), "its export 'npz' as float32 changes the values"),
         (exporting(CutsTooMuch), "says that 100.0 of the values are cut off"),

@@ -147,7 +147,7 @@ class AudioModality(TensorModality):
             samples="generated tones, chirps and noises",
             seeds=1 if quick else 3,
             settings={"steps": 100 if quick else 300, "per_class": 32},
-            protocol={"networks": 1 if quick else 2, "epochs": 100},
+            protocol={"networks": 1 if quick else 2, "epochs": 40 if quick else 100},
         )
 
 
