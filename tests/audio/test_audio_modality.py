@@ -174,3 +174,14 @@ def test_a_trained_network_takes_files_and_waveforms(run, cli, tmp_path):
     (tmp_path / "a.wav").write_bytes(target.getvalue())
     net = attar.load_model(out)
     assert torch.allclose(net.predict(waves[:1]), net.predict([tmp_path / "a.wav"]), atol=1e-5)
+
+
+def test_mosaics_along_time(cli, tmp_path):
+    """As IDC cuts speech: two clips of half the frames in the bytes of one."""
+    mosaics = ("--set", "parameterization=multi-formation", "--set", "parameterization.axes=time")
+    few = ("--ipc", 1, "--steps", 1, "--set", "per_class=4", "--set", "model=convnet,width=8")
+    done = cli("distill", "audio", "--data", "tones", *few, *mosaics, "--out", tmp_path / "mosaics", "--json")
+    assert done.code == 0, done.err
+    artifact = attar.load(tmp_path / "mosaics")
+    assert artifact.decode().inputs.shape == (12, 1, 64, 32)
+    assert artifact.manifest.size.stored == 6

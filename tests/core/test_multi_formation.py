@@ -9,6 +9,7 @@ from attar.parameterizations.multi_formation import (
     MultiFormation,
     MultiFormationSettings,
 )
+from attar.settings import parse
 from torch.nn import functional
 
 
@@ -89,3 +90,14 @@ def test_a_budget_is_kept():
 def test_mistakes(feature, settings, message):
     with pytest.raises(UsageError, match=message):
         MULTI_FORMATION.packs(MultiFormationSettings(**settings), feature)
+
+
+def axes(text):
+    return parse(MultiFormationSettings, {"axes": text}, "parameterization")
+
+
+def test_axes_are_named_or_counted():
+    assert axes("time").placed(("channel", "band", "time")).axes == (2,)
+    assert axes("1, 2").axes == (1, 2)
+    with pytest.raises(UsageError, match="'tim': did you mean 'time'"):
+        axes("tim").placed(("channel", "time"))

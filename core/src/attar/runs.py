@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from attar.architectures import check_model, code_of
 from attar.artifact import Artifact, Environment, MethodRecord, data_record, load, make_artifact
@@ -19,7 +20,7 @@ from attar.errors import InternalError, UsageError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
 from attar.labels import label_kind
-from attar.plugins import MethodSettings, meant_for
+from attar.plugins import MethodSettings, NamesAxes, ParameterizationPlugin, meant_for
 from attar.progress import Advance, progress, silent
 from attar.recipe import Recipe, Resolved
 from attar.registry import Registry
@@ -28,11 +29,11 @@ from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
 from attar.selectors import check_space, feature_model, select
-from attar.settings import parse
+from attar.settings import Settings, parse
 from attar.sizing import allocate, initial_batch
 from attar.tracking import tracked
 
-__all__ = ["RunSettings", "check_recipe", "distill_recipe", "interruptible"]
+__all__ = ["RunSettings", "check_recipe", "distill_recipe", "interruptible", "storage_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +74,24 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
-def _spec(resolved: Resolved) -> SetSpec:
+def storage_settings(plugin: ParameterizationPlugin, values: Mapping[str, Any], task: Task) -> Settings:
+    """Return the settings of a parameterization for samples of a task.
+
+    Raises:
+        UsageError: If a value does not fit.
+    """
+    settings = parse(plugin.Settings, values, "parameterization")
+    return settings.placed(task.axes) if isinstance(settings, NamesAxes) else settings
+
+
+def _spec(task: Task, resolved: Resolved, registry: Registry) -> SetSpec:
     settings = resolved.settings
+    name = "plain" if settings is None else settings.parameterization
+    plugin = registry.get("parameterizations", name)
+    stored = storage_settings(plugin, resolved.recipe.parameterization, task)
     return SetSpec(
-        parameterization="plain" if settings is None else settings.parameterization,
-        settings=resolved.recipe.parameterization,
+        parameterization=name,
+        settings=stored.model_dump(mode="json", exclude_none=True),
         label_kind="hard"
         if resolved.method is None or settings is None
         else label_kind(resolved.method, settings),
@@ -94,7 +108,7 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
         UsageError: If the size cannot be had from the data.
     """
     recipe = resolved.recipe
-    spec, seed = _spec(resolved), recipe.run.seed
+    spec, seed = _spec(task, resolved, registry), recipe.run.seed
     plugin = registry.get("parameterizations", spec.parameterization)
     each = plugin.packs(parse(plugin.Settings, spec.settings, spec.parameterization), task.feature)
 
@@ -224,7 +238,8 @@ def _selected(task: Task, resolved: Resolved, environment: Environment, registry
     model = feature_model(task, space, str(recipe.objective.get("model", "")), recipe.run.seed)
     _, per_class = start(task, resolved, registry)
     chosen = select(task, resolved.selector, per_class, model, recipe.run.seed, recipe.method)
-    syn = task.synthesize(task.gather(chosen.rows), _spec(resolved), derive(recipe.run.seed, "synthesize"))
+    spec = _spec(task, resolved, registry)
+    syn = task.synthesize(task.gather(chosen.rows), spec, derive(recipe.run.seed, "synthesize"))
     record = MethodRecord(
         name=recipe.method,
         reference=resolved.selector.summary,

@@ -14,8 +14,8 @@ from attar.files import portable_names
 from attar.plugins import stands_in
 from attar.recipe import DataRecipe, Recipe, RunRecipe, SizeRecipe, resolve
 from attar.registry import Registry
-from attar.runs import check_recipe
-from attar.settings import parse, unknown
+from attar.runs import check_recipe, storage_settings
+from attar.settings import unknown
 
 __all__ = ["Contender", "Maker", "Trial"]
 
@@ -168,7 +168,7 @@ class Maker:
         """Refuse a parameterization that cannot store such samples."""
         kind = str(recipe.objective.get("parameterization", "plain"))
         plugin = self.registry.get("parameterizations", kind)
-        plugin.packs(parse(plugin.Settings, recipe.parameterization, "parameterization"), self.task.feature)
+        plugin.packs(storage_settings(plugin, recipe.parameterization, self.task), self.task.feature)
 
     def contender(self, method: str, ipc: int) -> Contender:
         """Return a method with all that it can carry out, or why that is nothing."""

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from attar.errors import UsageError
-from attar.settings import Settings
+from attar.settings import Settings, unknown
 
 __all__ = ["MULTI_FORMATION", "MultiFormation", "MultiFormationSettings"]
 
 _MODES: Mapping[int, str] = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def _listed(value: Any) -> Any:
+    """Return the parts of a text with commas, numbers as such; other values as they are."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    return [int(part) if part.lstrip("-").isdigit() else part for part in parts]
 
 
 class MultiFormationSettings(Settings):
@@ -23,12 +32,27 @@ class MultiFormationSettings(Settings):
 
     Attributes:
         factor: Pieces along each axis that is cut, at least 1.
-        axes: Axes of a sample ``(channels, *positions)`` that are cut, counted from 0; by
-            default all but the channels. Audio cuts time only.
+        axes: Axes of a sample ``(channels, *positions)`` that are cut, by name or counted from 0,
+            as in ``time`` or ``1,2``; by default all but the channels.
+
+    References:
+        Kim et al. cut images along both axes, and spectrograms along time alone.
     """
 
     factor: int = Field(default=2, ge=1)
-    axes: tuple[int, ...] = ()
+    axes: Annotated[tuple[int | str, ...], BeforeValidator(_listed)] = ()
+
+    def placed(self, axes: Sequence[str]) -> MultiFormationSettings:
+        """Return the settings with places of axes, counted from 0, instead of names.
+
+        Raises:
+            UsageError: If a sample has no such axis.
+        """
+        odd = next((axis for axis in self.axes if isinstance(axis, str) and axis not in axes), None)
+        if odd is not None:
+            raise UsageError(unknown("axis in parameterization.axes", str(odd), axes))
+        places = (axes.index(axis) if isinstance(axis, str) else axis for axis in self.axes)
+        return self.model_copy(update={"axes": tuple(places)})
 
 
 def _cuts(side: int, factor: int) -> list[tuple[int, int]]:
@@ -99,19 +123,20 @@ def _axes(settings: MultiFormationSettings, feature: Sequence[int]) -> tuple[int
             f"choose objective.parameterization=plain"
         )
     axes = settings.axes or tuple(range(1, len(feature)))
-    odd = [axis for axis in axes if not 1 <= axis < len(feature)]
+    odd = [axis for axis in axes if isinstance(axis, str) or not 1 <= axis < len(feature)]
     if odd:
         raise UsageError(
             f"axis {odd[0]} of samples of shape {tuple(feature)} cannot be cut; choose from 1 to "
             f"{len(feature) - 1} in parameterization.axes"
         )
-    short = min(feature[axis] for axis in axes)
+    places = tuple(axis for axis in axes if isinstance(axis, int))
+    short = min(feature[axis] for axis in places)
     if settings.factor > short:
         raise UsageError(
             f"an axis of {short} positions cannot be cut into {settings.factor}; "
             f"lower parameterization.factor"
         )
-    return axes
+    return places
 
 
 class MultiFormationPlugin:

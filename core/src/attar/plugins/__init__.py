@@ -7,6 +7,7 @@ subclassed. ``attar.registry`` checks a plugin when it loads it.
 from attar.plugins.methods import (
     Method,
     MethodSettings,
+    NamesAxes,
     ParameterizationPlugin,
     Selector,
     meant_for,
@@ -50,6 +51,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "Modality",
+    "NamesAxes",
     "ParameterizationPlugin",
     "ReadsArrays",
     "Selector",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 from torch import Generator, Tensor
@@ -15,6 +15,7 @@ from attar.settings import Settings
 __all__ = [
     "Method",
     "MethodSettings",
+    "NamesAxes",
     "ParameterizationPlugin",
     "Selector",
     "meant_for",
@@ -113,6 +114,21 @@ class ParameterizationPlugin(Protocol):
 
     def restore(self, settings: Any, tensors: Mapping[str, Tensor]) -> Parameterization:
         """Rebuild a parameterization from what its ``stored`` returned."""
+
+
+@runtime_checkable
+class NamesAxes(Protocol):
+    """What settings of a parameterization offer beside, where they name axes of a sample."""
+
+    def placed(self, axes: Sequence[str]) -> Settings:
+        """Return the settings with places of axes, counted from 0, instead of names.
+
+        Args:
+            axes: Names of a sample's axes.
+
+        Raises:
+            UsageError: If a sample has no such axis.
+        """
 
 
 class Selector(Protocol):
