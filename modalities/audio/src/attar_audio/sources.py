@@ -85,25 +85,20 @@ def encoded(
         UsageError: If a file is damaged, or names have no group.
     """
     form = options.form(*_suited(train, options))
-    sources = [train, test, validation]
-    items = [
-        None
-        if source is None
-        else items_of(source, ClipDecoder(form), cache=request.cache, threads=_THREADS, show=request.show)
-        for source in sources
-    ]
+
+    def made(source: EncodedSource) -> Items:
+        return items_of(source, ClipDecoder(form), cache=request.cache, threads=_THREADS, show=request.show)
+
     groups = None
     if options.group_pattern:
         names = [source.name(row) for source in (train, test) if source for row in range(len(source))]
         groups = tuple(groups_of(names, options.group_pattern))
-    if items[0] is None:  # Not reached: there always is a training source.
-        raise UsageError(f"{name!r} holds no recordings; give at least one per class")
     return Recordings(
         name=name,
         classes=train.classes,
-        train=items[0],
-        test=items[1],
-        validation=items[2],
+        train=made(train),
+        test=None if test is None else made(test),
+        validation=None if validation is None else made(validation),
         form=form,
         groups=groups,
         license=license,
