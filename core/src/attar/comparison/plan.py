@@ -56,7 +56,7 @@ class Plan:
             data=task.name,
             fingerprint=task.fingerprint,
             architecture=self.arch,
-            methods=tuple(dict.fromkeys(each.method for each in self.contenders)),
+            methods=tuple(dict.fromkeys(each.method for each in self.contenders if not each.problem)),
             baselines=self.baselines,
             ipc=tuple(self.per_class),
             seeds=asked.all_seeds,

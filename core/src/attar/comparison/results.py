@@ -153,7 +153,7 @@ class PlanRecord(Record):
         data: Name of the data.
         fingerprint: Hash of their contents without the test split.
         architecture: Architecture that all networks have.
-        methods: Methods and selectors that make sets.
+        methods: Methods and selectors that make sets; those that do not fit the data are `refused`.
         baselines: Baselines.
         ipc: Sizes.
         seeds: Seeds of the sets.
