@@ -209,6 +209,7 @@ WRONG = {
     "fingerprint_is_stable": Quick(NewPrints),
     "fingerprint_sees_validation": Quick(TrainPrints),
     "render_gives_png": Quick(render=lambda batch, info: b"GIF89a"),
+    "companions_are_files": Quick(companions=lambda batch, info: [("../a.wav", b"RIFF")]),
     "set_decodes_to_its_labels": Quick(with_set(WholeDecode)),
     "targets_fit_label_kind": Quick(with_set(OtherRole)),
     "roles_cover_parameters": Quick(with_set(IdleParameter)),

@@ -15,7 +15,7 @@ from attar.artifact.store import DATA
 from attar.batch import Batch, map_values
 from attar.contracts import Clock, LabelKind, SetSpec, SyntheticSet, Task
 from attar.errors import UsageError
-from attar.plugins import DataInfo, Export, MadeAnew
+from attar.plugins import DataInfo, Export, HasCompanions, MadeAnew
 from attar.rng import derive, scoped
 from attar.testing.compare import equal_sets_of_tensors, global_rng_untouched, same_batch, surplus
 from attar.testing.laws import LawBroken, require
@@ -222,6 +222,24 @@ def law_render_gives_png(case: ModalityCase) -> None:
     require(png, f"its picture is no whole PNG file: {picture[:8]!r}")
 
 
+def law_companions_are_files(case: ModalityCase) -> None:
+    """What goes with a picture are files in one folder, each with a name of its own, the same each time."""
+    if not isinstance(case.plugin, HasCompanions):
+        return
+    _, syn = case.start()
+    with torch.no_grad():
+        batch: Batch = syn.decode()
+    info = data_record(case.task).info
+    files = list(case.plugin.companions(batch, info))
+    names = [name for name, _ in files]
+    require(len(set(names)) == len(names), f"two companions are called {sorted(names)[0]!r} or alike")
+    for name, content in files:
+        require(name == Path(name).name and bool(name), f"its companion {name!r} is no name of a file")
+        require(isinstance(content, bytes) and bool(content), f"its companion {name!r} holds no bytes")
+    again = dict(case.plugin.companions(batch, info))
+    require(again == dict(files), "its companions differ from one call to the next")
+
+
 def law_domain_is_the_tasks(case: ModalityCase) -> None:
     """Without the data, the same augmentation and the same models are had as with them."""
     task = case.task
@@ -312,6 +330,7 @@ PLUGIN_LAWS = (
     law_fingerprint_is_stable,
     law_fingerprint_sees_validation,
     law_render_gives_png,
+    law_companions_are_files,
 )
 
 
