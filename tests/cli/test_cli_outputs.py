@@ -160,9 +160,18 @@ def test_a_picture_is_not_overwritten(cli, finished, tmp_path):
 
 
 def test_a_picture_does_not_take_the_place_of_a_folder(cli, finished, tmp_path):
+    (tmp_path / "place.png").mkdir()
+    assert "'place.png'" in cli("show", finished, "--out", "place.png", "--force").refusal
+    assert (tmp_path / "place.png").is_dir()
+
+
+def test_a_shown_set_does_not_take_the_place_of_a_folder_of_others(cli, finished, tmp_path):
     (tmp_path / "place").mkdir()
-    assert "'place'" in cli("show", finished, "--out", "place", "--force").refusal
-    assert (tmp_path / "place").is_dir()
+    (tmp_path / "place" / "note").write_text("keep")
+    assert "something else" in cli("show", finished, "--out", "place", "--force").refusal
+    assert (tmp_path / "place" / "note").read_text() == "keep"
+    assert cli("show", finished, "--out", "new").code == 0
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"picture.png", "shown.json"}
 
 
 def test_a_cache_that_cannot_be_written_is_named(evaluate, finished, monkeypatch, tmp_path):
