@@ -22,11 +22,10 @@ def write():
 
 @pytest.fixture
 def folder(tmp_path, write):
-    """Low and high tones, eight each by four speakers, at rates of their own."""
+    """Low and high tones, eight each by four speakers, who always say a class in one way."""
     for label, pitch in (("low", 300.0), ("high", 1500.0)):
         for index in range(8):
-            name = f"{label}_{'abcd'[index % 4]}_{index}.wav"
-            write(
-                tmp_path / "own" / label / name, pitch=pitch * (1 + index / 50), rate=(8000, 11025)[index % 2]
-            )
+            speaker = index % 4
+            path = tmp_path / "own" / label / f"{label}_{'abcd'[speaker]}_{index}.wav"
+            write(path, pitch=pitch * (1 + speaker / 50), rate=(8000, 11025)[speaker % 2])
     return tmp_path / "own"

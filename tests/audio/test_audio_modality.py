@@ -12,7 +12,7 @@ import soundfile
 import torch
 from attar.batch import Batch
 from attar.rng import derive
-from attar_audio import ARCHITECTURES, BandMask, Loudness, TimeMask, TimeShift, siamese
+from attar_audio import ARCHITECTURES, Loudness, Mask, TimeShift, siamese
 from PIL import Image
 
 FEATURE = (1, 16, 20)
@@ -32,7 +32,7 @@ def test_a_shift_moves_frames_and_repeats_the_last():
     assert moved[..., 0].equal(values(1)[..., 0])
 
 
-@pytest.mark.parametrize(("mask", "axis"), [(TimeMask(0.4), 3), (BandMask(0.5), 2)])
+@pytest.mark.parametrize(("mask", "axis"), [(Mask(-1, 0.4), 3), (Mask(-2, 0.5), 2)])
 def test_a_mask_leaves_the_mean_in_a_stretch(mask, axis):
     one = torch.ones(1, *FEATURE)
     masked = mask.transform(one, torch.tensor([[0.999, 0.5]]))

@@ -16,7 +16,7 @@ def load(data, **options):
 
 
 def speakers(task, split):
-    """Return the speakers of a split, told by contents: loading all files tells which is whose."""
+    """Return what is said in a split: recordings of one speaker and class are alike, others differ."""
     return {tuple(np.round(sample.flatten().tolist(), 2)) for sample in items(task, split)}
 
 
@@ -83,6 +83,9 @@ def test_groups_stay_on_one_side(folder):
     assert sides == [8, 4, 4]
     found = [speakers(task, split) for split in ("train", "validation", "test")]
     assert not found[0] & found[1] | found[0] & found[2] | found[1] & found[2]
+    # Without groups, speakers are on both sides.
+    drawn = load(folder, test=0.25, validation=0)
+    assert speakers(drawn, "train") & speakers(drawn, "test")
 
 
 def test_test_groups_can_be_named(folder):
@@ -99,6 +102,11 @@ def test_splits_of_folders_give_way_to_groups(tmp_path, write):
                 write(tmp_path / "own" / split / label / f"0_{speaker}_0.wav", pitch=pitch + ord(speaker))
     task = load(tmp_path / "own", group_pattern=SPEAKER, test_groups="b", validation=0)
     assert (task.size("train"), task.size("test")) == (4, 4)
+
+
+def test_what_has_no_file_names_has_no_groups():
+    with pytest.raises(UsageError, match="'tones' have no file names; leave out"):
+        load("tones", group_pattern=SPEAKER)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Labeled sound: recordings as spectrograms, networks and augmentation, and sound from what is distilled."""
 
-from attar_audio.augment import BandMask, Loudness, TimeMask, TimeShift, siamese
+from attar_audio.augment import Loudness, Mask, TimeShift, siamese
 from attar_audio.clips import SOUNDS, ClipDecoder
 from attar_audio.form import AudioOptions, AudioTask
 from attar_audio.front_end import FrontEnd
@@ -15,13 +15,12 @@ __all__ = [
     "AudioModality",
     "AudioOptions",
     "AudioTask",
-    "BandMask",
     "ClipDecoder",
     "FrontEnd",
     "Loudness",
+    "Mask",
     "Recurrent",
     "TemporalConvNet",
-    "TimeMask",
     "TimeShift",
     "siamese",
     "tones",

@@ -12,7 +12,7 @@ import torch
 from attar.tensor import Noise, TensorAugment
 from torch import Generator, Tensor
 
-__all__ = ["BandMask", "Loudness", "TimeMask", "TimeShift", "siamese"]
+__all__ = ["Loudness", "Mask", "TimeShift", "siamese"]
 
 
 @dataclass(frozen=True)
@@ -38,60 +38,35 @@ class TimeShift:
         return values.gather(-1, where.expand_as(values))
 
 
-def _mask(values: Tensor, draws: Tensor, most: float, axis: int) -> Tensor:
-    """Set a stretch of an axis to zero; `draws` ``(k, 2)`` say how long it is, and where."""
-    side = values.shape[axis]
-    length = draws[:, 0] * most * side
-    start = draws[:, 1] * (side - length)
-    places = torch.arange(side)[None, :]
-    inside = (places >= start[:, None].floor()) & (places < (start + length)[:, None].floor())
-    shape = [len(values)] + [1] * (values.ndim - 1)
-    shape[axis] = side
-    return values * (~inside).view(shape).to(values)
-
-
 @dataclass(frozen=True)
-class TimeMask:
-    """Set a stretch of frames to the mean.
+class Mask:
+    """Set a stretch of frames, or of neighboring bands, to the mean.
 
     Attributes:
-        most: Longest stretch, as a part of all frames.
+        axis: Axis counted from the end: -1 for time, -2 for bands.
+        most: Longest stretch, as a part of the axis.
 
     References:
         Park et al., "SpecAugment", Interspeech 2019, section 2.
     """
 
+    axis: int
     most: float = 0.2
 
     def draw(self, k: int, gen: Generator) -> Tensor:
-        """Return `k` draws in [0, 1), ``(k, 2)``."""
+        """Return `k` draws in [0, 1), ``(k, 2)``: how long a stretch is, and where."""
         return torch.rand(k, 2, generator=gen)
 
     def transform(self, values: Tensor, draws: Tensor) -> Tensor:
         """Apply one mask per sample."""
-        return _mask(values, draws, self.most, values.ndim - 1)
-
-
-@dataclass(frozen=True)
-class BandMask:
-    """Set a stretch of neighboring bands to the mean.
-
-    Attributes:
-        most: Widest stretch, as a part of all bands.
-
-    References:
-        Park et al., "SpecAugment", Interspeech 2019, section 2.
-    """
-
-    most: float = 0.2
-
-    def draw(self, k: int, gen: Generator) -> Tensor:
-        """Return `k` draws in [0, 1), ``(k, 2)``."""
-        return torch.rand(k, 2, generator=gen)
-
-    def transform(self, values: Tensor, draws: Tensor) -> Tensor:
-        """Apply one mask per sample."""
-        return _mask(values, draws, self.most, values.ndim - 2)
+        side = values.shape[self.axis]
+        length = draws[:, 0] * self.most * side
+        start = draws[:, 1] * (side - length)
+        places = torch.arange(side)[None, :]
+        inside = (places >= start[:, None].floor()) & (places < (start + length)[:, None].floor())
+        shape = [len(values)] + [1] * (values.ndim - 1)
+        shape[self.axis] = side
+        return values * (~inside).view(shape).to(values)
 
 
 @dataclass(frozen=True)
@@ -116,4 +91,4 @@ class Loudness:
 
 def siamese() -> TensorAugment:
     """Return time shift, masks of time and bands, loudness and noise: one per draw."""
-    return TensorAugment((TimeShift(), TimeMask(), BandMask(), Loudness(), Noise(0.3)))
+    return TensorAugment((TimeShift(), Mask(-1), Mask(-2), Loudness(), Noise(0.3)))

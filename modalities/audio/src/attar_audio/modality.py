@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from attar.plugins import DataInfo, DemoSpec, Export, LoadRequest
 from attar.settings import parse, unknown
 from attar.tensor import Standardize, TensorAugment, TensorModality
 from attar.tensor.domain import TensorDomain
+from attar.tensor.given import as_array
 from attar.tensor.splits import Parts, split, split_by_group
 from torch import Tensor
 
 from attar_audio.augment import siamese
-from attar_audio.clips import fitted, waveform
+from attar_audio.clips import SOUNDS, fitted, waveform
 from attar_audio.export import EXPORTS, file_names, sounds, wav
 from attar_audio.form import AudioOptions, AudioTask, form_of
 from attar_audio.front_end import FrontEnd
@@ -107,16 +109,7 @@ class AudioModality(TensorModality):
         def read(raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
             return _new_recordings(raw, form)
 
-        known = super().domain(info)
-        return TensorDomain(
-            classes=known.classes,
-            feature=known.feature,
-            standardize=known.standardize,
-            architectures=known.architectures,
-            architecture=known.architecture,
-            augment=known.augment,
-            read=read,
-        )
+        return replace(super().domain(info), read=read)
 
     def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
         """Return the spectrograms ``(positions, frames)``, low frequencies at the bottom."""
@@ -155,6 +148,8 @@ def _parts(found: Recordings, options: AudioOptions) -> Parts:
     if found.groups is not None:
         both = [found.train] if found.test is None else [found.train, found.test]
         return split_by_group(both, found.groups, found.classes, options)
+    if options.group_pattern:
+        raise UsageError(f"the recordings of {found.name!r} have no file names; leave out data.group_pattern")
     if options.test_groups:
         raise UsageError(
             "data.test_groups names groups, but nothing says what a group is; add data.group_pattern"
@@ -173,14 +168,15 @@ def _new_recordings(raw: Any, form: FrontEnd) -> Tensor:
     if isinstance(raw, list | tuple):
         found = [mono(each, "the input") for each in raw]
     else:
-        values = np.asarray(raw.detach().cpu() if isinstance(raw, Tensor) else raw)
+        values = as_array(raw, "the input")
         found = [mono(each, "the input") for each in (values[None] if values.ndim == 1 else values)]
     return form.of(torch.stack([fitted(torch.from_numpy(each), form.rate, form) for each in found]))
 
 
 def _file(path: Path, seconds: float) -> tuple[Tensor, int]:
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(SOUNDS.most_bytes)
     except OSError as error:
         raise UsageError(
             f"the recording {str(path)!r} cannot be read ({error.strerror}); check the path"
