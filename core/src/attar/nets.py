@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from attar.errors import UsageError
+from attar.pooling import AveragePool2d
 
 __all__ = ["MLP", "ActivationName", "ConvNet", "Count", "Linear", "NormName"]
 
@@ -27,7 +28,7 @@ ActivationName = Literal["relu", "leaky_relu", "gelu", "sigmoid"]
 Count = Annotated[int, Field(ge=1)]
 
 _CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_AVERAGES: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_AVERAGES: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 3: nn.AvgPool3d}
 _MAXIMA: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _BATCH_NORMS: dict[int, type[nn.Module]] = {
     1: nn.BatchNorm1d,
@@ -54,6 +55,16 @@ def _normalization(name: NormName, width: int, rank: int) -> nn.Module:
     if name == "group":
         return nn.GroupNorm(math.gcd(4, width), width)
     return nn.Identity()
+
+
+def _pooling(name: Literal["avg", "max"], sides: Sequence[int]) -> nn.Module:
+    """Return what halves each of the `sides` of data."""
+    rank = len(sides)
+    if name == "max":
+        return _MAXIMA[rank](kernel_size=2, stride=2)
+    if rank == 2:
+        return AveragePool2d(sides[1])
+    return _AVERAGES[rank](kernel_size=2, stride=2)
 
 
 class Linear(nn.Module):
@@ -188,8 +199,7 @@ class ConvNet(nn.Module):
                 _ACTIVATIONS[act](),
             ]
             if pool != "none":
-                pooling = _AVERAGES if pool == "avg" else _MAXIMA
-                block.append(pooling[rank](kernel_size=2, stride=2))
+                block.append(_pooling(pool, sides))
                 sides = [side // 2 for side in sides]
             blocks.append(nn.Sequential(*block))
         if min(sides) < 1:
