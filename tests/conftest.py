@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from attar import registry
 from attar.cli import main, work
 from hypothesis import settings
 
@@ -47,6 +48,13 @@ class Result:
         assert self.err.count("\n") == 1
         assert "Traceback" not in self.err
         return self.err.removeprefix("attar: ").strip()
+
+
+@pytest.fixture
+def uninstalled(monkeypatch):
+    """The name of a part of Attar that is not installed, as a modality of ours could be."""
+    monkeypatch.setitem(registry._INSTALL, "scent", "attar-scent")
+    return "scent"
 
 
 @pytest.fixture

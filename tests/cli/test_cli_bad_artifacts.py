@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
+pytestmark = pytest.mark.usefixtures("uninstalled")
+
 
 @pytest.fixture
 def edit(finished):
@@ -79,7 +81,7 @@ def test_a_broken_manifest_is_refused(both, finished, content, words):
         ({"nope": 1}, ["manifest.nope"]),
         ({"sha256": "0" * 64}, ["SHA-256"]),
         ({"sha256": "short"}, ["manifest.sha256"]),
-        ({"data__modality": "text"}, ["pip install attar-text"]),
+        ({"data__modality": "scent"}, ["pip install attar-scent"]),
         ({"data__modality": "nope"}, ["unknown modality 'nope'"]),
         ({"data__classes": []}, ["manifest.data.classes"]),
         ({"data__classes": ["one"]}, ["labels"]),

@@ -27,8 +27,8 @@ def test_an_unknown_modality_is_refused_before_anything_else(cli, tmp_path):
     assert "unknown modality 'nothing': choose from" in cli("demo", "nothing", "--quick").refusal
 
 
-def test_a_modality_that_is_not_installed_says_how_to_have_it(cli, tmp_path):
-    assert "pip install attar-text" in cli("demo", "text").refusal
+def test_a_modality_that_is_not_installed_says_how_to_have_it(cli, tmp_path, uninstalled):
+    assert f"pip install attar-{uninstalled}" in cli("demo", uninstalled).refusal
     assert not (tmp_path / "attar-demo").exists()
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("uninstalled")
+
 DATA = ("--data", "iris")
 ONE = ("--ipc", "1")
 TENSOR = ("distill", "tensor", *DATA)
@@ -10,7 +12,7 @@ SENTENCES = [
     ((*TENSOR, *ONE, "--method", "nope"), ["unknown method 'nope'", "dm", "herding", "k-means"]),
     (("distill", "nope", *DATA, *ONE), ["unknown modality 'nope'", "tensor"]),
     (("distill", *DATA, *ONE), ["name a modality"]),
-    (("distill", "text", *DATA, *ONE), ["'text'", "pip install attar-text"]),
+    (("distill", "scent", *DATA, *ONE), ["'scent'", "pip install attar-scent"]),
     (("distill", "tensor", *ONE), ["--data", "digits", "iris"]),
     (("distill", "tensor", "--data", "irs", *ONE), ["unknown data 'irs'", "did you mean 'iris'", "digits"]),
     (("distill", "image", "--data", "/no/such/folder", *ONE), ["'/no/such/folder'", "mnist"]),

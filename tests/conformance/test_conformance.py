@@ -25,6 +25,7 @@ DATA: DataTable = {
     "tensor": ("digits", "iris"),
     "image": ("digits",),
     "audio": ("tones",),
+    "text": ("notes",),
     "graph": (
         ModalityData(data="karate", without_test=_other_test, row_keys=_nodes),
         ModalityData(data="karate", options={"neighbors": [3, 2]}, without_test=_other_test, row_keys=_nodes),

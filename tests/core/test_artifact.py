@@ -16,6 +16,8 @@ from attar.registry import Registry
 from attar.rng import derive
 from safetensors.torch import load_file, save_file
 
+pytestmark = pytest.mark.usefixtures("uninstalled")
+
 
 def make(task, *, labels=(0, 0, 1, 1, 2, 2), dtype="float32", kind="hard", recipe="", method=None):
     counts = [labels.count(label) for label in range(3)]
@@ -305,8 +307,8 @@ WRONG = {
         "unknown modality 'smell': choose from",
     ),
     "modality to install": (
-        edit(lambda m: m["data"].update(modality="text")),
-        "the modality 'text' is not installed: run 'pip install attar-text'",
+        edit(lambda m: m["data"].update(modality="scent")),
+        "the modality 'scent' is not installed: run 'pip install attar-scent'",
     ),
     "unknown parameterization": (
         edit(lambda m: m["set"].update(parameterization="magic")),

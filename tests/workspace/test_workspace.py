@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODALITIES = [ROOT / "modalities" / name for name in ("audio", "graph", "image")]
+MODALITIES = [ROOT / "modalities" / name for name in ("audio", "graph", "image", "text")]
 MEMBERS = [ROOT / "core", *MODALITIES]
 OTHERS = (
     "torchvision",
@@ -23,6 +23,7 @@ OTHERS = (
     "attar_audio",
     "attar_graph",
     "attar_image",
+    "attar_text",
 )
 
 

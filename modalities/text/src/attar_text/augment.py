@@ -1,0 +1,64 @@
+"""Augmentation of vectors of texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+__all__ = ["Dropout", "TokenDropout"]
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Set numbers to zero, their mean, and scale the others up.
+
+    A draw is the seed of the choice, so that it fits samples of any size.
+
+    Attributes:
+        rate: Part that is set to zero.
+    """
+
+    rate: float = 0.1
+
+    def draw(self, k: int, gen: Generator) -> Tensor:
+        """Return `k` draws, int64 ``(k,)``."""
+        return torch.randint(2**62, (k,), generator=gen)
+
+    def transform(self, values: Tensor, draws: Tensor) -> Tensor:
+        """Apply one choice per sample; equal draws make equal choices."""
+        seeds, where = draws.unique(return_inverse=True)
+        kept = torch.stack(
+            [
+                torch.rand(values.shape[1:], generator=torch.Generator().manual_seed(int(seed))) >= self.rate
+                for seed in seeds
+            ]
+        )
+        return values * kept[where].to(values) / (1 - self.rate)
+
+
+@dataclass(frozen=True)
+class TokenDropout:
+    """Leave out tokens: set whole rows of ``(length, width)`` to zero.
+
+    Attributes:
+        rate: Part of the tokens that is left out.
+    """
+
+    rate: float = 0.1
+
+    def draw(self, k: int, gen: Generator) -> Tensor:
+        """Return `k` draws, int64 ``(k,)``."""
+        return torch.randint(2**62, (k,), generator=gen)
+
+    def transform(self, values: Tensor, draws: Tensor) -> Tensor:
+        """Apply one choice per sample; equal draws make equal choices."""
+        seeds, where = draws.unique(return_inverse=True)
+        kept = torch.stack(
+            [
+                torch.rand(values.shape[1], generator=torch.Generator().manual_seed(int(seed))) >= self.rate
+                for seed in seeds
+            ]
+        )
+        return values * kept[where].to(values)[:, :, None]

@@ -1,0 +1,7 @@
+"""What makes vectors of texts."""
+
+from attar_text.encoders.base import TextEncoder
+from attar_text.encoders.tfidf import TfidfEncoder
+from attar_text.encoders.transformer import TransformerEncoder, encoder_folder
+
+__all__ = ["TextEncoder", "TfidfEncoder", "TransformerEncoder", "encoder_folder"]

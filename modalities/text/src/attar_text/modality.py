@@ -1,0 +1,177 @@
+"""The modality ``text``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attar.batch import Batch
+from attar.errors import UsageError
+from attar.plugins import DataInfo, DemoSpec, LoadRequest
+from attar.settings import parse, unknown
+from attar.tensor import Noise, Standardize, TensorAugment, TensorModality
+from attar.tensor.domain import TensorDomain, natural_values
+from torch import Tensor
+
+from attar_text.augment import Dropout, TokenDropout
+from attar_text.corpus import HUB, Corpus, corpus_at, corpus_of, given_corpus, hub_corpus
+from attar_text.encoders import TransformerEncoder, encoder_folder
+from attar_text.form import TFIDF, TextOptions, TextTask
+from attar_text.networks import ARCHITECTURES
+from attar_text.notes import notes
+from attar_text.rows import Rows
+from attar_text.samples import divided, sentences, tokens
+from attar_text.tokens import TokenItems, nearest_tokens, padded
+
+__all__ = ["TEXT", "TextModality"]
+
+_NOTES = "480 generated sentences on 4 topics"
+
+
+class TextModality(TensorModality):
+    """Labeled text as vectors of a frozen encoder."""
+
+    category = "text-classification"
+    summary = (
+        "text: CSV, TSV, JSON lines, Parquet, Hugging Face data sets, or lists, through a frozen encoder"
+    )
+    Options = TextOptions
+    architectures = ARCHITECTURES
+
+    def suited(self, feature: tuple[int, ...]) -> str:
+        """Return logistic regression for vectors, convolutions for rows of tokens."""
+        return "linear" if len(feature) == 1 else "textcnn"
+
+    def augmentation(self, name: str, options: Any) -> TensorAugment | None:
+        """Return noise and dropout, of numbers or of tokens, if the options ask for it."""
+        if not options.augment:
+            return None
+        left_out = Dropout() if options.mode == "sentence" else TokenDropout()
+        return TensorAugment((Noise(0.3), left_out))
+
+    def datasets(self) -> Mapping[str, str]:
+        """Return the known data sets."""
+        return {"notes": _NOTES}
+
+    def load(self, request: LoadRequest) -> TextTask:
+        """Load the user's own texts, a data set of the Hub, or texts given in Python.
+
+        Own texts are a table, a folder of tables by split, or a folder that Hugging Face's
+        ``save_to_disk`` wrote.
+
+        Raises:
+            UsageError: If the data or the encoder are unknown, missing, damaged, or do not fit.
+        """
+        options: TextOptions = request.options
+        corpus = divided(_corpus(request, options, self.datasets()), options)
+        make = tokens if options.mode == "token" else sentences
+        made = make(corpus, request, options)
+        if made.name:
+            # Artifacts name an encoder, and no folder of a machine.
+            options = options.model_copy(update={"encoder": made.name})
+        return TextTask(
+            modality="text",
+            name=corpus.name,
+            classes=corpus.classes,
+            axes=("dimension",) if options.mode == "sentence" else ("token", "dimension"),
+            train=made.train,
+            validation=made.validation,
+            test=made.test,
+            preprocess=made.preprocess,
+            architectures=ARCHITECTURES,
+            architecture=self.suited(made.train.feature),
+            augment=self.augmentation(corpus.name, options),
+            options=options.model_dump(mode="json"),
+            license=corpus.license,
+            registry=self.registry,
+            encoder=made.encoder,
+            texts=corpus.train.texts,
+        )
+
+    def domain(self, info: DataInfo) -> TensorDomain:
+        """Return what prepares new texts or vectors, and builds models where the data are not at hand."""
+
+        def read(raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
+            return _new_vectors(raw, feature, preprocess, info)
+
+        return replace(super().domain(info), read=read)
+
+    def described(self, batch: Batch, info: DataInfo) -> Sequence[str] | None:
+        """Return the tokens nearest to each sample's rows, with their mean distance; None for vectors."""
+        if len(info.feature) != 2:
+            return None
+        preprocess = parse(Standardize, info.preprocessing, "preprocessing")
+        found = nearest_tokens(preprocess.decode(batch.inputs.detach().cpu()), _known_encoder(info))
+        return [
+            f"{' '.join(word for word, _ in own)} ({sum(far for _, far in own) / len(own):.2f})"
+            for own in found
+        ]
+
+    def demo(self, quick: bool) -> DemoSpec:
+        """Return the generated sentences, distilled to one vector per topic."""
+        return DemoSpec(
+            data="notes",
+            samples="generated sentences, as vectors of word frequencies",
+            seeds=1 if quick else 3,
+            settings={"steps": 100 if quick else 300, "per_class": 64},
+            protocol={"networks": 1 if quick else 2},
+            workers=1,
+        )
+
+
+def _corpus(request: LoadRequest, options: TextOptions, known: Mapping[str, str]) -> Corpus:
+    if request.given is not None:
+        return given_corpus(request.given, request.data)
+    if request.data == "notes":
+        texts, labels = notes()
+        return corpus_of("notes", {"train": Rows(texts, labels, "'notes'")}, "cc0-1.0")
+    if request.data.startswith(HUB):
+        return hub_corpus(request.data, options, download=request.download)
+    path = Path(request.data)
+    if path.exists():
+        return corpus_at(path, options)
+    sentence = unknown("data", request.data, known)
+    raise UsageError(f"{sentence}, or give the path of a table, or {HUB}OWNER/NAME, with --data")
+
+
+def _new_vectors(raw: Any, feature: tuple[int, ...], preprocess: Standardize, info: DataInfo) -> Tensor:
+    """Return vectors of new texts, or vectors as they are."""
+    texts = [raw] if isinstance(raw, str) else raw
+    if not (isinstance(texts, list | tuple) and texts and all(isinstance(each, str) for each in texts)):
+        return natural_values(raw, feature, preprocess)
+    encoder = _known_encoder(info)
+    if len(feature) == 2:
+        table, ids = encoder.embeddings, padded(encoder.token_ids(texts), feature[0])
+        return TokenItems(ids, table, texts, np.zeros(len(texts), np.int64)).read(torch.arange(len(texts)))
+    return torch.from_numpy(encoder.encode(texts)[0])
+
+
+def _known_encoder(info: DataInfo) -> TransformerEncoder:
+    """Return the encoder that a set was made with.
+
+    Raises:
+        UsageError: If it is not at hand, another, or none that can be had without the training texts.
+    """
+    options = parse(TextOptions, info.options, "data.options")
+    if options.encoder == TFIDF:
+        raise UsageError(
+            "new texts cannot be encoded here: tfidf is fitted on the training texts, which the artifact "
+            "does not hold; give vectors, or distill with a transformer as data.encoder"
+        )
+    folder = encoder_folder(options.encoder, download=False)
+    encoder = TransformerEncoder(folder, options.encoder, options.pooling, options.normalize, options.length)
+    said = info.about.get("encoder")
+    if isinstance(said, Mapping) and said.get("key") not in (None, encoder.key):
+        raise UsageError(
+            f"the encoder {options.encoder!r} is another one than the set was made with; give the one "
+            f"that was used"
+        )
+    return encoder
+
+
+TEXT = TextModality()
+"""The text modality."""
