@@ -168,6 +168,13 @@ def test_the_nearest_tokens_of_real_texts_are_theirs(load, encoder):
     assert max(far for row in found for _, far in row) < 1e-2
 
 
+def test_rows_near_zero_are_no_tokens(encoder):
+    own = TransformerEncoder(encoder, str(encoder), "mean", True, 0)
+    values = torch.stack([own.embeddings[7], torch.zeros(16), own.embeddings[9]])[None]
+    assert [word for word, _ in nearest_tokens(values, own)[0]] == own.words([7, 9])
+    assert nearest_tokens(values[:, 1:2], own) == [[]]
+
+
 def test_the_usual_length_covers_nineteen_of_twenty():
     ids = [[0] * 5] * 95 + [[0] * 50] * 5
     assert usual_length(ids, 0) == 50

@@ -183,7 +183,9 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     """
     recipe = resolved.recipe
     _warn_other_data(task, recipe)
-    data = recipe.data.model_copy(update={"fingerprint": task.fingerprint})
+    # The task says how it was loaded: it names things that a user gave as paths of this machine.
+    known = {"fingerprint": task.fingerprint, "options": dict(task.options)}
+    data = recipe.data.model_copy(update=known)
     recipe = recipe.model_copy(update={"data": data})
     resolved = replace(resolved, recipe=recipe)
     if settings.out is None:

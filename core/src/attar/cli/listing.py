@@ -105,6 +105,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.cached import CacheInfo
     from attar.cli.demo import DemoResult
     from attar.cli.export import ExportResult
+    from attar.cli.seeing import Shown
     from attar.cli.use import TrainResult
     from attar.cli.work import DistillResult
     from attar.comparison import Comparison
@@ -126,7 +127,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
         "push": PushRecord,
         "recipe": Recipe,
         "run": DistillResult,
-        "show": Manifest,
+        "show": Shown,
         "train": TrainResult,
     }
 

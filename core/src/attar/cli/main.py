@@ -311,14 +311,25 @@ def show(
             "--out", help="Write the picture (.png), the animation (.gif), or a folder of all, sounds too."
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Real data, by name or path: say which samples are nearest to each."),
+    ] = None,
+    root: o.Root = None,
+    nearest: Annotated[int, typer.Option("--nearest", min=1, help="How many of them.")] = 3,
+    changes: o.Changes = None,
     force: o.Force = False,
     as_json: o.Json = False,
 ) -> None:
-    """Say what a set is, and draw it, how it came about, or its evaluations."""
+    """Say what a set and its samples are, and draw it, how it came about, or its evaluations."""
     from attar.artifact.store import fetched
-    from attar.cli import seeing
+    from attar.cli import seeing, work
 
-    seeing.show([fetched(run) for run in runs], plot=plot, out=out, force=force, as_json=as_json)
+    source = work.Source(data=data, root=root, download=False, cache="auto")
+    beside = seeing.Beside(source=source, nearest=nearest, changes=o.parse_changes(changes))
+    seeing.show(
+        [fetched(run) for run in runs], plot=plot, out=out, beside=beside, force=force, as_json=as_json
+    )
 
 
 @app.command()

@@ -3,22 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from attar.artifact import Artifact, load
+from attar.artifact import Artifact, Manifest, load
 from attar.cli import tables
+from attar.cli.work import Source, data_of, options_of
 from attar.errors import UsageError
 from attar.evolution import animation, frame_paths
 from attar.files import check_ours, read_json, staged_folder, to_json, write_file
+from attar.neighbors import SampleInfo, sample_infos
 from attar.plots import accuracy_plot, confusion_plot
 from attar.plugins import HasCompanions
 from attar.registry import Registry
 from attar.reports import Report
 from attar.settings import unknown
 
-__all__ = ["PLOTS", "show"]
+__all__ = ["PLOTS", "Shown", "show"]
+
+
+class Shown(Manifest):
+    """What ``attar show --json`` prints: the manifest, and what each sample is like where that was asked for.
+
+    Attributes:
+        samples: What each decoded sample is like.
+    """
+
+    samples: tuple[SampleInfo, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What samples are shown beside.
+
+    Attributes:
+        source: Where the real data are; its ``data`` is None to name no neighbors.
+        nearest: Real samples that are named for each.
+        changes: Settings of the data.
+    """
+
+    source: Source
+    nearest: int
+    changes: Mapping[str, str]
+
+    def asked(self) -> bool:
+        """Return whether samples are to be shown at all."""
+        return self.source.data is not None or bool(self.changes)
+
+    def samples(self, artifact: Artifact, registry: Registry, show: bool) -> tuple[SampleInfo, ...]:
+        """Return what each sample of a set is like.
+
+        Raises:
+            UsageError: If the data are missing or of another kind, or a setting is unknown.
+        """
+        odd = next((key for key in self.changes if not key.startswith("data.")), None)
+        if odd is not None:
+            raise UsageError(f"unknown setting {odd!r}: a set is shown with settings 'data.…' of its data")
+        resolved = data_of(artifact, registry, options_of(self.changes))
+        task = None if self.source.data is None else self.source.load(resolved, show)
+        info = replace(artifact.info, options=resolved.recipe.data.options)
+        modality = registry.get("modalities", artifact.manifest.data.modality)
+        return sample_infos(artifact.decode(), info, modality, task, self.nearest)
 
 
 def _report(run: Path) -> Report:
@@ -86,7 +133,9 @@ def _write_folder(out: Path, picture: bytes, artifact: Artifact, registry: Regis
                 (aside / name).write_bytes(content)
 
 
-def show(runs: Sequence[Path], *, plot: str | None, out: Path | None, force: bool, as_json: bool) -> int:
+def show(
+    runs: Sequence[Path], *, plot: str | None, out: Path | None, beside: Beside, force: bool, as_json: bool
+) -> int:
     """Say what a set is and, if asked, write its picture, its animation or a plot."""
     if plot is not None and plot not in PLOTS:
         raise UsageError(unknown("plot", plot, PLOTS))
@@ -94,6 +143,8 @@ def show(runs: Sequence[Path], *, plot: str | None, out: Path | None, force: boo
         raise UsageError(f"say where the plot is to be written, as in --plot {plot} --out {plot}.png")
     if out is None and len(runs) > 1:
         raise UsageError("several runs are shown by --plot ipc or --plot cpu; name one run, or choose a plot")
+    if beside.asked() and len(runs) > 1:
+        raise UsageError("samples are shown of one run; name one, or leave out --data and --set")
     registry = Registry()
     artifacts = [load(run, registry=registry) for run in runs]
     if out is not None:
@@ -105,10 +156,13 @@ def show(runs: Sequence[Path], *, plot: str | None, out: Path | None, force: boo
         else:
             write_file(out, drawn)
     manifest = artifacts[0].manifest
+    samples = beside.samples(artifacts[0], registry, not as_json) if beside.asked() else ()
     if as_json:
-        tables.print_json(manifest)
+        tables.print_json(Shown(**dict(manifest), samples=samples))
     elif plot is not None:
         tables.print_pairs({"plot": str(out)})
     else:
         tables.print_manifest(manifest, runs[0], out)
+        if samples:
+            tables.print_samples(samples)
     return 0

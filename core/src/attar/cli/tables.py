@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,18 @@ from rich.text import Text
 if TYPE_CHECKING:
     from attar.artifact import Manifest
     from attar.cli.work import DistillResult
+    from attar.neighbors import SampleInfo
     from attar.reports import Report
 
-__all__ = ["console", "print_json", "print_made", "print_manifest", "print_pairs", "print_report"]
+__all__ = [
+    "console",
+    "print_json",
+    "print_made",
+    "print_manifest",
+    "print_pairs",
+    "print_report",
+    "print_samples",
+]
 
 _UNEVEN = 0.1
 
@@ -119,6 +128,25 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
             f"{report.evaluation_seconds.wall:.0f} s",
         }
     )
+
+
+def print_samples(samples: Sequence[SampleInfo]) -> None:
+    """Print what each sample is like, and the real ones nearest to it."""
+    worded = any(sample.described is not None for sample in samples)
+    placed = any(sample.nearest for sample in samples)
+    table = Table("class", title="samples")
+    if worded:
+        table.add_column("in words")
+    if placed:
+        table.add_column("distance", justify="right")
+        table.add_column("nearest real samples")
+    for sample in samples:
+        words = [_text(sample.described or "")] if worded else []
+        near = [(f"{each.distance:.2f}", _text(f"{each.caption} ({each.label})")) for each in sample.nearest]
+        table.add_row(_text(sample.label), *words, *(near[0] if near else ()))
+        for told in near[1:]:
+            table.add_row("", *[""] * len(words), *told)
+    console().print(table)
 
 
 def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:

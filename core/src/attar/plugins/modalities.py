@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -18,11 +18,13 @@ __all__ = [
     "TABULAR",
     "AsGraph",
     "CacheMode",
+    "Captioned",
     "Categorized",
     "DataInfo",
     "DemoSpec",
     "Demonstrates",
     "Described",
+    "Describes",
     "Export",
     "ExportType",
     "GivenData",
@@ -171,6 +173,26 @@ class HasCompanions(Protocol):
 
     def companions(self, batch: Batch, info: DataInfo) -> Iterator[tuple[str, bytes]]:
         """Yield files that go with the picture of a batch, such as sounds: names and contents."""
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """What a modality offers beside, where samples can be told in words, as tokens can."""
+
+    def described(self, batch: Batch, info: DataInfo) -> Sequence[str] | None:
+        """Return each sample in words; None for a set that has none.
+
+        Raises:
+            UsageError: If what is needed for it, such as an encoder, is not at hand.
+        """
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """What a task offers beside, where its samples have names or are words."""
+
+    def caption(self, row: int) -> str:
+        """Return what a training row is called."""
 
 
 ExportType: TypeAlias = Literal["uint8", "int16", "float16", "float32"]

@@ -106,10 +106,7 @@ class TextModality(TensorModality):
             return None
         preprocess = parse(Standardize, info.preprocessing, "preprocessing")
         found = nearest_tokens(preprocess.decode(batch.inputs.detach().cpu()), _known_encoder(info))
-        return [
-            f"{' '.join(word for word, _ in own)} ({sum(far for _, far in own) / len(own):.2f})"
-            for own in found
-        ]
+        return [_sentence(own) for own in found]
 
     def demo(self, quick: bool) -> DemoSpec:
         """Return the generated sentences, distilled to one vector per topic."""
@@ -121,6 +118,13 @@ class TextModality(TensorModality):
             protocol={"networks": 1 if quick else 2},
             workers=1,
         )
+
+
+def _sentence(tokens: Sequence[tuple[str, float]]) -> str:
+    """Return tokens as a sentence, with their mean distance from what they stand for."""
+    if not tokens:
+        return "(no token)"
+    return f"{' '.join(word for word, _ in tokens)} ({sum(far for _, far in tokens) / len(tokens):.2f})"
 
 
 def _corpus(request: LoadRequest, options: TextOptions, known: Mapping[str, str]) -> Corpus:

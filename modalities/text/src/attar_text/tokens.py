@@ -22,6 +22,7 @@ PADDING = -1
 _COVERED = 0.95
 _MOST = 64
 _AT_ONCE = 1024
+_NONE = -1
 
 
 def usual_length(ids: Sequence[Sequence[int]], most: int) -> int:
@@ -104,6 +105,8 @@ def nearest_tokens(
 ) -> list[list[tuple[str, float]]]:
     """Return, for each row of each text, the token whose embedding is nearest, with its distance.
 
+    Rows nearer to zero than to any token are none, as behind the end of a text, and are left out.
+
     Args:
         values: Embeddings in natural units, ``(n, length, width)``.
         encoder: Whose tokens they are.
@@ -114,10 +117,13 @@ def nearest_tokens(
     rows = values.reshape(-1, width)
     places, distances = [], []
     for part in rows.split(max(1, most // len(table))):
-        near = torch.cdist(part, table)
-        least = near.min(1)
-        places.append(least.indices)
+        least = torch.cdist(part, table).min(1)
+        # Some encoders keep a token of zeros to fill up with.
+        places.append(torch.where(least.values < part.norm(dim=1), least.indices, _NONE))
         distances.append(least.values)
-    words = encoder.words(torch.cat(places).tolist())
-    found = list(zip(words, torch.cat(distances).tolist(), strict=True))
-    return [found[row * length : (row + 1) * length] for row in range(n)]
+    found = torch.cat(places).view(n, length)
+    far = torch.cat(distances).view(n, length)
+    return [
+        list(zip(encoder.words(own[own != _NONE].tolist()), apart[own != _NONE].tolist(), strict=True))
+        for own, apart in zip(found, far, strict=True)
+    ]
