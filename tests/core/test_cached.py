@@ -34,7 +34,7 @@ def test_an_empty_cache_holds_nothing():
 
 
 def test_info_counts_files_and_bytes(filled):
-    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "decoded": 1, "hub": 0}
+    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "decoded": 1, "hub": 0, "plugins": 0}
     assert next(section.bytes for section in cache_info().sections if section.name == "decoded") == 1000
     assert cache_info().folder == str(cache_root())
 
@@ -49,7 +49,7 @@ def test_clearing_leaves_what_was_downloaded(filled):
 
 def test_one_section_can_be_cleared(filled):
     assert clear_cache("decoded").bytes == 1000
-    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "decoded": 0, "hub": 0}
+    assert counts() == {"evaluations": 3, "selections": 0, "experts": 0, "decoded": 0, "hub": 0, "plugins": 0}
 
 
 def test_an_unknown_section_is_refused(filled):
@@ -96,3 +96,19 @@ def test_what_is_going_on_stays(begun):
     with FileLock(str(begun.with_name("key-000.safetensors.lock"))):
         assert clear_cache("experts").kept == 1
     assert begun.is_dir()
+
+
+def test_what_plugins_keep_and_what_was_fetched_is_cleared_too(filled):
+    for place in ("plugins/text-1/000000/vectors.npy", "hub/nobody--set/newest/manifest.json"):
+        path = cache_root() / place
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(10))
+    (cache_root() / "plugins" / "text-1.lock").touch()
+    found = counts()
+    assert (found["plugins"], found["hub"]) == (1, 1)
+    with FileLock(str(cache_root() / "plugins" / "text-1.lock")):
+        assert clear_cache("plugins").kept == 1
+    assert (cache_root() / "plugins" / "text-1" / "000000" / "vectors.npy").is_file()
+    clear_cache()
+    assert counts() == dict.fromkeys(SECTIONS, 0)
+    assert (cache_root() / "data" / "downloaded").read_text() == "precious"

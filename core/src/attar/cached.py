@@ -20,6 +20,7 @@ SECTIONS = {
     "experts": "networks trained for methods that follow them",
     "decoded": "what was decoded from files, and hashes of the files",
     "hub": "artifacts fetched from the Hugging Face Hub",
+    "plugins": "what plugins keep, such as vectors of texts",
 }
 """What may be cleared: it is made again when it is needed. Downloaded data are no cache."""
 
@@ -67,12 +68,10 @@ class Cleared(Record):
 
 
 def _kept(section: str) -> Iterator[Path]:
-    """Return the files of a section, and the folders of what was begun and stopped."""
+    """Return the files and folders of a section, without locks."""
     folder = cache_root() / section
     if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.suffix == BEGUN if path.is_dir() else path.suffix != ".lock":
-                yield path
+        yield from (path for path in sorted(folder.iterdir()) if path.suffix != ".lock")
 
 
 def _size(path: Path) -> int:
@@ -95,7 +94,8 @@ def _unused(path: Path) -> Iterator[bool]:
     from filelock import FileLock, Timeout
 
     # What is begun is guarded by the lock of what it will be.
-    lock = path.with_name(f"{path.with_suffix('.safetensors').name if path.is_dir() else path.name}.lock")
+    guarded = path.with_suffix(".safetensors") if path.suffix == BEGUN else path
+    lock = path.with_name(f"{guarded.name}.lock")
     if not lock.exists():
         yield True
         return

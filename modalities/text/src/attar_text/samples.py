@@ -27,7 +27,7 @@ __all__ = ["Samples", "divided", "sentences", "tokens"]
 
 logger = logging.getLogger(__name__)
 
-_SECTION = "embeddings"
+_SECTION = "plugins"
 
 
 def divided(corpus: Corpus, options: TextOptions) -> Corpus:
@@ -86,7 +86,7 @@ def sentences(corpus: Corpus, request: LoadRequest, options: TextOptions) -> Sam
         if fitted
         else _transformer(request, options)
     )
-    store = VectorStore(cache_root() / _SECTION / f"{encoder.key}-{options.stored}", options.stored)
+    store = VectorStore(cache_root() / _SECTION / f"text-{encoder.key}-{options.stored}", options.stored)
 
     def vectors(texts: Texts, split: str) -> VectorItems:
         name = f"{corpus.name} ({split})"
