@@ -20,6 +20,7 @@ from attar.errors import UsageError
 from attar.portions import rows_at_once
 from attar.protocols import Plateau, Protocol
 from attar.rng import scoped
+from attar.solved import Solvable
 
 __all__ = [
     "BatchEpochs",
@@ -160,7 +161,26 @@ def fit(
         score: Returns the validation accuracy; called after each pass where the protocol
             selects by validation, and the best pass's weights are kept.
         device: Where the network is.
+
+    A model that can be solved for is: protocol and augmentation do not matter to it.
     """
+    if isinstance(model, Solvable):
+        with torch.no_grad():
+            pieces = (batch.to(device) for batch in epochs.epoch(protocol.batch))
+            return Fitted(model=model, epochs=1, steps=0, loss=model.solve(pieces))
+    return _descend(model, epochs, protocol, gen, augment, score, device)
+
+
+def _descend(
+    model: nn.Module,
+    epochs: Epochs,
+    protocol: Protocol,
+    gen: Generator,
+    augment: Augment | None,
+    score: Callable[[nn.Module], float] | None,
+    device: torch.device,
+) -> Fitted:
+    """Train by gradient descent; see :func:`fit`."""
     per_epoch = math.ceil(len(epochs) / protocol.batch)
     total = protocol.epochs * per_epoch
     half = (protocol.epochs // 2 + 1) * per_epoch

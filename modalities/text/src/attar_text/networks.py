@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from attar.architectures import Architecture, Family
 from attar.infinite import InfiniteMLP
 from attar.nets import MLP, Count, Linear
+from attar.solved import Ridge
 from torch import Tensor, nn
 
 from attar_text.sequences import RecurrentText, TextCNN, TextTransformer
@@ -64,6 +65,7 @@ ARCHITECTURES: Mapping[str, Architecture | Family] = {
     "linear": Linear,
     "mlp": MLP,
     "residual": ResidualMLP,
+    "ridge": Ridge,
     "textcnn": TextCNN,
     "gru": RecurrentText,
     "transformer": TextTransformer,
