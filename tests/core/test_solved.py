@@ -66,7 +66,7 @@ def test_fitting_solves_and_draws_nothing():
     again.solve(iter([batch]))
     torch.testing.assert_close(net.head.weight, again.head.weight)
     errors = (net(batch.inputs) - functional.one_hot(batch.labels, 3)).pow(2).mean()
-    assert done.loss == pytest.approx(float(errors), rel=1e-4)
+    assert done.loss == pytest.approx(errors.item(), rel=1e-4)
 
 
 def test_samples_that_are_all_alike_are_solved():
