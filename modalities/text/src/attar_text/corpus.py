@@ -39,6 +39,10 @@ class Texts:
     texts: tuple[str, ...]
     labels: NDArray[np.int64]
 
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of each text as UTF-8, ``(n,)``."""
+        return np.array([len(text.encode("utf-8", "surrogatepass")) for text in self.texts], dtype=np.int64)
+
     def some(self, rows: NDArray[Any]) -> Texts:
         """Return the texts of some rows."""
         return Texts(tuple(self.texts[row] for row in rows), self.labels[rows])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from attar.tensor import ItemsView, TensorTask
@@ -63,6 +66,14 @@ class TextTask(TensorTask):
 
     encoder: Mapping[str, Any]
     texts: tuple[str, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of texts, labels, classes and encoder; statistics have last digits of the machine."""
+        digest = hashlib.blake2b(json.dumps([self.classes, dict(self.encoder)]).encode(), digest_size=16)
+        for items in (self.train, self.validation):
+            digest.update((items.fingerprint() if items is not None else "none").encode())
+        return digest.hexdigest()
 
     @property
     def about(self) -> Mapping[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from attar.errors import UsageError
-from numpy.typing import NDArray
 from torch import Tensor
 
-from attar_text.store import Encoded
+from attar_text.corpus import Texts
+from attar_text.store import Encoded, hashes
 
 __all__ = ["VectorItems"]
 
@@ -24,20 +22,22 @@ class VectorItems:
 
     Args:
         vectors: Where the vectors are.
-        texts: The texts.
-        labels: Class of each, int64 ``(n,)``.
+        texts: The texts and their labels.
         name: What the data are called in errors.
+        key: Hash of what made the vectors of the texts.
 
     Raises:
         UsageError: If a vector is NaN or infinite, as of an encoder that is no good in half precision.
     """
 
-    def __init__(self, vectors: Encoded, texts: Sequence[str], labels: NDArray[Any], name: str) -> None:
+    def __init__(self, vectors: Encoded, texts: Texts, name: str, key: str) -> None:
         self._vectors = vectors
-        self._labels = labels
-        self._bytes = np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], dtype=np.int64)
-        for start in range(0, len(labels), _AT_ONCE):
-            values = vectors.read(np.arange(start, min(start + _AT_ONCE, len(labels))))
+        self._key = key
+        self._hashes = hashes(texts.texts)
+        self._labels = texts.labels
+        self._bytes = texts.sizes()
+        for start in range(0, len(texts.labels), _AT_ONCE):
+            values = vectors.read(np.arange(start, min(start + _AT_ONCE, len(texts.labels))))
             bad = ~np.isfinite(values).reshape(len(values), -1).all(1)
             if bad.any():
                 raise UsageError(
@@ -60,12 +60,14 @@ class VectorItems:
         return torch.from_numpy(self._vectors.read(rows.numpy()))
 
     def fingerprint(self, rows: Tensor | None = None) -> str:
-        """Return a hash of vectors and labels."""
-        chosen = torch.arange(len(self._labels)) if rows is None else rows
-        digest = hashlib.blake2b(f"{len(chosen)}{self.feature}".encode(), digest_size=16)
-        for part in chosen.split(_AT_ONCE):
-            digest.update(np.ascontiguousarray(self._vectors.read(part.numpy())).data)
-            digest.update(np.ascontiguousarray(self._labels[part.numpy()]).data)
+        """Return a hash of texts, labels and encoder.
+
+        Not of the vectors, whose last digits are the machine's.
+        """
+        chosen = np.arange(len(self._labels)) if rows is None else rows.numpy()
+        digest = hashlib.blake2b(f"{self._key}{len(chosen)}".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self._hashes[chosen]).data)
+        digest.update(np.ascontiguousarray(self._labels[chosen]).data)
         return digest.hexdigest()
 
     def nbytes(self, rows: Tensor) -> int:

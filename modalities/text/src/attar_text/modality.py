@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from attar.batch import Batch
 from attar.errors import UsageError
@@ -25,7 +24,7 @@ from attar_text.networks import ARCHITECTURES
 from attar_text.notes import notes
 from attar_text.rows import Rows
 from attar_text.samples import divided, sentences, tokens
-from attar_text.tokens import TokenItems, nearest_tokens, padded
+from attar_text.tokens import embedded, nearest_tokens, padded
 
 __all__ = ["TEXT", "TextModality"]
 
@@ -149,8 +148,8 @@ def _new_vectors(raw: Any, feature: tuple[int, ...], preprocess: Standardize, in
         return natural_values(raw, feature, preprocess)
     encoder = _known_encoder(info)
     if len(feature) == 2:
-        table, ids = encoder.embeddings, padded(encoder.token_ids(texts), feature[0])
-        return TokenItems(ids, table, texts, np.zeros(len(texts), np.int64)).read(torch.arange(len(texts)))
+        ids = padded(encoder.token_ids(texts), feature[0])
+        return embedded(torch.from_numpy(ids), encoder.embeddings)
     return torch.from_numpy(encoder.encode(texts)[0])
 
 

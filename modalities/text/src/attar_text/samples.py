@@ -86,7 +86,8 @@ def sentences(corpus: Corpus, request: LoadRequest, options: TextOptions) -> Sam
         if fitted
         else _transformer(request, options)
     )
-    store = VectorStore(cache_root() / _SECTION / f"text-{encoder.key}-{options.stored}", options.stored)
+    key = f"{encoder.key}-{options.stored}"
+    store = VectorStore(cache_root() / _SECTION / f"text-{key}", options.stored)
 
     def vectors(texts: Texts, split: str) -> VectorItems:
         name = f"{corpus.name} ({split})"
@@ -94,7 +95,7 @@ def sentences(corpus: Corpus, request: LoadRequest, options: TextOptions) -> Sam
         _tell_longer(
             int((found.tokens > encoder.length).sum()) if encoder.length else 0, texts, name, encoder.length
         )
-        return VectorItems(found, texts.texts, texts.labels, name)
+        return VectorItems(found, texts, name, key)
 
     train = vectors(corpus.train, "train")
     return Samples(
@@ -123,7 +124,7 @@ def tokens(corpus: Corpus, request: LoadRequest, options: TextOptions) -> Sample
         found = own if split == "train" else encoder.token_ids(texts.texts)
         _tell_longer(sum(len(each) > length for each in found), texts, f"{corpus.name} ({split})", length)
         ids = padded(found, length)
-        return TokenItems(ids, table, texts.texts, texts.labels), ids
+        return TokenItems(ids, table, texts, encoder.key), ids
 
     train, ids = rows(corpus.train, "train")
     return Samples(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +11,10 @@ from attar.tensor import Standardize
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attar_text.corpus import Texts
 from attar_text.encoders import TransformerEncoder
 
-__all__ = ["PADDING", "TokenItems", "nearest_tokens", "padded", "token_scale", "usual_length"]
+__all__ = ["PADDING", "TokenItems", "embedded", "nearest_tokens", "padded", "token_scale", "usual_length"]
 
 PADDING = -1
 """What stands where a text has no token; its embedding is zero."""
@@ -40,23 +40,27 @@ def padded(ids: Sequence[Sequence[int]], length: int) -> NDArray[np.int32]:
     return values
 
 
+def embedded(ids: Tensor, table: Tensor) -> Tensor:
+    """Return embeddings ``(n, length, width)`` of tokens ``(n, length)``, zero for :data:`PADDING`."""
+    return table[ids.to(torch.int64).clamp(min=0)] * (ids >= 0)[:, :, None]
+
+
 class TokenItems:
     """Labeled texts as embeddings of tokens ``(length, width)``; zero where a text has ended.
 
     Args:
         ids: Tokens ``(n, length)``, :data:`PADDING` for none.
         table: Embedding of every token, float32 ``(vocabulary, width)``.
-        texts: The texts.
-        labels: Class of each, int64 ``(n,)``.
+        texts: The texts and their labels.
+        key: Hash of the encoder.
     """
 
-    def __init__(
-        self, ids: NDArray[np.int32], table: Tensor, texts: Sequence[str], labels: NDArray[Any]
-    ) -> None:
+    def __init__(self, ids: NDArray[np.int32], table: Tensor, texts: Texts, key: str) -> None:
         self._ids = ids
         self._table = table
-        self._labels = labels
-        self._bytes = np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], dtype=np.int64)
+        self._key = key
+        self._labels = texts.labels
+        self._bytes = texts.sizes()
 
     @property
     def labels(self) -> Tensor:
@@ -70,15 +74,12 @@ class TokenItems:
 
     def read(self, rows: Tensor) -> Tensor:
         """Return embeddings ``(k, length, width)``."""
-        ids = torch.from_numpy(self._ids[rows.numpy()]).to(torch.int64)
-        return self._table[ids.clamp(min=0)] * (ids >= 0)[:, :, None]
+        return embedded(torch.from_numpy(self._ids[rows.numpy()]), self._table)
 
     def fingerprint(self, rows: Tensor | None = None) -> str:
-        """Return a hash of tokens and labels."""
+        """Return a hash of tokens, labels and encoder."""
         chosen = np.arange(len(self._labels)) if rows is None else rows.numpy()
-        digest = hashlib.blake2b(f"{len(chosen)}{self.feature}".encode(), digest_size=16)
-        # Two encoders may share a vocabulary.
-        digest.update(self._table[:256].contiguous().numpy().data)
+        digest = hashlib.blake2b(f"{self._key}{len(chosen)}{self.feature}".encode(), digest_size=16)
         digest.update(np.ascontiguousarray(self._ids[chosen]).data)
         digest.update(np.ascontiguousarray(self._labels[chosen]).data)
         return digest.hexdigest()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from attar.devices import find_device
 from attar.errors import UsageError
 from numpy.typing import NDArray
 from torch import Tensor
@@ -200,7 +201,7 @@ class TransformerEncoder:
             ) from error
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        return tokenizer, model.eval().requires_grad_(False)
+        return tokenizer, model.eval().requires_grad_(False).to(find_device("auto"))
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Return vectors ``(n, width)`` and the number of tokens that each text has."""
@@ -211,8 +212,8 @@ class TransformerEncoder:
             list(texts), truncation=True, max_length=self.length, padding=True, return_tensors="pt"
         )
         with torch.no_grad():
-            states = model(**inputs).last_hidden_state
-            vectors = pooled(states, inputs["attention_mask"], self.pooling)
+            states = model(**inputs.to(model.device)).last_hidden_state.cpu()
+            vectors = pooled(states, inputs["attention_mask"].cpu(), self.pooling)
             if self._normalize:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
         return vectors.numpy().astype(np.float32), tokens
@@ -228,7 +229,7 @@ class TransformerEncoder:
         """The input embedding of every token, float32 ``(vocabulary, width)``."""
         _, model = self._loaded
         weight: Tensor = model.get_input_embeddings().weight
-        return weight.detach().to(torch.float32)
+        return weight.detach().to("cpu", torch.float32)
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """Return tokens as they are written."""
