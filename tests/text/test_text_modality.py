@@ -12,6 +12,7 @@ from attar.rng import derive
 from attar_text import TEXT, TextOptions
 from attar_text.augment import Dropout, TokenDropout
 from attar_text.encoders import TransformerEncoder
+from attar_text.render import likeness
 from attar_text.sequences import token_mask
 from attar_text.tokens import nearest_tokens, padded, usual_length
 
@@ -237,6 +238,21 @@ def test_dropout_leaves_out_a_part(kind):
         assert ((out == 0).all(-1) | (out != 0).all(-1)).all()
     else:
         assert float(out.mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_likeness_is_the_cosine():
+    values = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
+    expected = torch.tensor([1.0, 0.0, -1.0, 0.5**0.5])
+    torch.testing.assert_close(likeness(values)[0], expected)
+    tokens = torch.stack([values, values.flip(0)], 1)
+    torch.testing.assert_close(likeness(tokens), likeness(tokens.mean(1)))
+
+
+def test_a_picture_is_drawn_of_any_number_of_samples(load):
+    task = load()
+    for rows in ([0], list(range(300))):
+        picture = TEXT.render(task.gather(torch.tensor(rows)), info_of(task))
+        assert picture.startswith(b"\x89PNG")
 
 
 def test_the_encoder_named_tokens_describe_a_set(load, encoder):

@@ -22,6 +22,7 @@ from attar_text.encoders import TransformerEncoder, encoder_folder
 from attar_text.form import TFIDF, TextOptions, TextTask
 from attar_text.networks import ARCHITECTURES
 from attar_text.notes import notes
+from attar_text.render import likeness_picture
 from attar_text.rows import Rows
 from attar_text.samples import divided, sentences, tokens
 from attar_text.tokens import embedded, nearest_tokens, padded
@@ -98,6 +99,10 @@ class TextModality(TensorModality):
             return _new_vectors(raw, feature, preprocess, info)
 
         return replace(super().domain(info), read=read)
+
+    def render(self, batch: Batch, info: DataInfo) -> bytes:
+        """Return how alike the samples are, as PNG."""
+        return likeness_picture(batch.inputs.detach().cpu(), batch.labels.tolist(), info.classes)
 
     def described(self, batch: Batch, info: DataInfo) -> Sequence[str] | None:
         """Return the tokens nearest to each sample's rows, with their mean distance; None for vectors."""
