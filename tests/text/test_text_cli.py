@@ -26,7 +26,7 @@ def test_show_names_the_nearest_training_texts(cli, run):
 
 
 def test_show_without_data_lists_no_samples(cli, run):
-    assert cli("show", run, "--json").json["samples"] == []
+    assert "samples" not in cli("show", run, "--json").json
 
 
 def test_show_in_token_mode_says_tokens(cli, table, encoder, tmp_path):

@@ -28,7 +28,7 @@ class Shown(Manifest):
     """What ``attar show --json`` prints: the manifest, and what each sample is like where that was asked for.
 
     Attributes:
-        samples: What each decoded sample is like.
+        samples: What each decoded sample is like; left out where it was not asked for.
     """
 
     samples: tuple[SampleInfo, ...] = ()
@@ -158,7 +158,7 @@ def show(
     manifest = artifacts[0].manifest
     samples = beside.samples(artifacts[0], registry, not as_json) if beside.asked() else ()
     if as_json:
-        tables.print_json(Shown(**dict(manifest), samples=samples))
+        tables.print_json(Shown(**dict(manifest), samples=samples) if beside.asked() else manifest)
     elif plot is not None:
         tables.print_pairs({"plot": str(out)})
     else:
