@@ -20,7 +20,7 @@ from attar.settings import Settings
 from pydantic import Field
 from torch import Generator, Tensor
 
-__all__ = ["KINDS", "FrontEnd", "Kind", "KindName", "Scale"]
+__all__ = ["KINDS", "Cepstrum", "FrontEnd", "Kind", "KindName", "Mel", "Scale"]
 
 KindName = Literal["mel", "stft", "mfcc"]
 
