@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 __all__ = ["Dropout", "TokenDropout"]
+
+
+def _kept(shape: Sequence[int], draws: Tensor, rate: float) -> Tensor:
+    """Return for each draw, the seed of a choice, what is kept, bool ``(n, *shape)``."""
+    seeds, where = draws.unique(return_inverse=True)
+    kept = [torch.rand(*shape, generator=torch.Generator().manual_seed(int(seed))) >= rate for seed in seeds]
+    return torch.stack(kept)[where]
 
 
 @dataclass(frozen=True)
@@ -28,14 +36,7 @@ class Dropout:
 
     def transform(self, values: Tensor, draws: Tensor) -> Tensor:
         """Apply one choice per sample; equal draws make equal choices."""
-        seeds, where = draws.unique(return_inverse=True)
-        kept = torch.stack(
-            [
-                torch.rand(values.shape[1:], generator=torch.Generator().manual_seed(int(seed))) >= self.rate
-                for seed in seeds
-            ]
-        )
-        return values * kept[where].to(values) / (1 - self.rate)
+        return values * _kept(values.shape[1:], draws, self.rate).to(values) / (1 - self.rate)
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,4 @@ class TokenDropout:
 
     def transform(self, values: Tensor, draws: Tensor) -> Tensor:
         """Apply one choice per sample; equal draws make equal choices."""
-        seeds, where = draws.unique(return_inverse=True)
-        kept = torch.stack(
-            [
-                torch.rand(values.shape[1], generator=torch.Generator().manual_seed(int(seed))) >= self.rate
-                for seed in seeds
-            ]
-        )
-        return values * kept[where].to(values)[:, :, None]
+        return values * _kept(values.shape[1:2], draws, self.rate).to(values)[:, :, None]
