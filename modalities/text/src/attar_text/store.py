@@ -26,7 +26,7 @@ Encode: TypeAlias = Callable[[Sequence[str]], tuple[NDArray[Any], NDArray[np.int
 """Turns some texts into vectors ``(n, *shape)`` and the number of tokens that each text has."""
 
 _BATCH = 64
-_PIECE_SECONDS = 20.0
+_PIECE_SECONDS = 5.0
 _MOST_PIECE = 8192
 
 
