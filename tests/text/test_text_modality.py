@@ -189,7 +189,7 @@ def test_padding_is_no_token():
     assert padded([[3, 4, 5], [6]], 2).tolist() == [[3, 4], [6, -1]]
 
 
-@pytest.mark.parametrize("arch", ["textcnn,width=8", "transformer,width=8"])
+@pytest.mark.parametrize("arch", ["textcnn,width=8", "gru,width=8", "transformer,width=8"])
 def test_what_stands_behind_the_end_changes_nothing(load, encoder, arch):
     """A text has the same answer in a row of any length."""
     short, long = (load("mine", given(), encoder=str(encoder), mode="token", length=n) for n in (9, 14))

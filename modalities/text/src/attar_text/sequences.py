@@ -40,6 +40,14 @@ def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def _turned(inputs: Tensor, mask: Tensor) -> Tensor:
+    """Return texts with their tokens in reverse order, still followed by what is behind their end."""
+    places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    lengths = ((places + 1) * mask).amax(1, keepdim=True)
+    source = torch.where(places < lengths, lengths - 1 - places, places)
+    return inputs.gather(1, source[:, :, None].expand_as(inputs))
+
+
 class TextCNN(nn.Module):
     """Convolutions over 3, 4 and 5 tokens, each filter's greatest answer.
 
@@ -94,18 +102,23 @@ class RecurrentText(nn.Module):
 
     def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 64) -> None:
         super().__init__()
-        self.layer = nn.GRU(_sizes(feature)[1], width, batch_first=True, bidirectional=True)
+        size = _sizes(feature)[1]
+        self.onward = nn.GRU(size, width, batch_first=True)
+        self.back = nn.GRU(size, width, batch_first=True)
         self.head = nn.Linear(2 * width, classes)
 
     def feature_maps(self, inputs: Tensor) -> list[Tensor]:
-        """Return the states ``(n, 2 * width, length)``, zero behind the end of a text."""
-        states, _ = self.layer(inputs)
-        return [(states * token_mask(inputs)[:, :, None]).transpose(1, 2)]
+        """Return the states ``(n, 2 * width, length)``, zero behind the end of a text.
+
+        Those of the way back stand in the order in which they came about.
+        """
+        mask = token_mask(inputs)
+        states = torch.cat([self.onward(inputs)[0], self.back(_turned(inputs, mask))[0]], 2)
+        return [(states * mask[:, :, None]).transpose(1, 2)]
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Return the mean state, ``(n, 2 * width)``."""
-        states, _ = self.layer(inputs)
-        return _mean(states, token_mask(inputs))
+        return _mean(self.feature_maps(inputs)[0].transpose(1, 2), token_mask(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits ``(n, classes)``."""
