@@ -100,6 +100,20 @@ def test_the_spread_between_sets_is_told(blobs, board):
     assert 0 <= found.between_sets <= found.accuracy.std + 1e-9
 
 
+def test_a_row_says_what_it_adds_to_what_nothing_was_learned_for(blobs, board):
+    result = board(blobs(), methods=["dm", "means", "frepo"], baselines=("whole", "random", "herding"))
+    found = row(result, "dm")
+    assert set(found.against) == {"random", "herding", "means"}
+    assert set(row(result, "means").against) == {"random", "herding"}
+    # Learned labels carry information of their own, and baselines are no methods.
+    assert row(result, "frepo").against == row(result, "random").against == {}
+    for name, apart in found.against.items():
+        assert apart.low <= apart.mean <= apart.high
+        known = found.accuracy.mean - row(result, name).accuracy.mean
+        assert apart.mean == pytest.approx(known, abs=1e-3)
+    assert found.least.mean == min(apart.mean for apart in found.against.values())
+
+
 def test_hard_labels_come_first_and_then_accuracy(blobs, board):
     result = board(blobs(), methods=["frepo", "dm", "dc"], ipc=(2, 1), baselines=("random", "whole"))
     kinds = [(each.ipc or 0, each.labels != "hard") for each in result.rows]

@@ -94,6 +94,10 @@ def test_a_report_has_every_field_and_is_not_computed_twice(blobs, trained, sett
     assert report.architectures["mlp,width=8"].n == 2
     # One float32 vector of four and its label are 17 bytes, so that one per class fits.
     assert (report.equal_bytes.samples, report.equal_bytes.bytes) == (3, 51)
+    assert list(report.against) == ["random", "herding", "k-center", "k-means"]
+    apart = report.against["herding"]
+    assert apart.mean == pytest.approx(report.accuracy.mean - report.baselines["herding"].mean, abs=1e-3)
+    assert apart.low <= apart.mean <= apart.high
     assert report.protocol == asked.protocol
     assert report.data_changed is False
     # A linear network embeds nothing, so all rules choose the same in all spaces; and as many

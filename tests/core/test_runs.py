@@ -8,6 +8,7 @@ from dataclasses import replace
 import attar
 import attar.runs
 import pytest
+import torch
 from attar.api import distill, task
 from attar.artifact import load
 from attar.errors import UsageError
@@ -133,6 +134,16 @@ def test_selectors_record_their_rows(blobs, name):
     assert len(set(rows)) == 6
     assert artifact.decode().inputs.equal(data.gather(data.labels.new_tensor(rows)).inputs)
     assert artifact.manifest.method.feature_space == (None if name == "random" else "input")
+
+
+def test_means_can_be_stored_and_started_at(blobs):
+    data = blobs()
+    artifact = distill(data, method="means", ipc=1)
+    assert artifact.manifest.method.rows is None
+    own = data.gather((data.labels == 1).nonzero()[:, 0]).inputs.mean(0)
+    torch.testing.assert_close(artifact.decode().inputs[1], own)
+    begun = distill(data, method="dm", ipc=1, steps=1, init="means", lr=1e-9)
+    torch.testing.assert_close(begun.decode().inputs, artifact.decode().inputs)
 
 
 @pytest.mark.parametrize("classes", [3, 300])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -10,11 +10,13 @@ from attar.selectors import (
     HERDING,
     K_CENTER,
     K_MEANS,
+    MEANS,
     RANDOM,
     class_features,
     feature_model,
     select,
 )
+from attar.selectors.rules import Rule
 
 ALL = pytest.mark.parametrize(
     "rule", [RANDOM, HERDING, K_CENTER, K_MEANS], ids="random herding center means".split()
@@ -126,3 +128,46 @@ def test_trained_features_separate_the_classes(blobs):
 def test_an_unknown_feature_space_lists_the_choices(blobs):
     with pytest.raises(UsageError, match="unknown feature space 'pixel': choose from input, random, trained"):
         feature_model(blobs(), "pixel", "mlp", 0)
+
+
+@dataclass(frozen=True)
+class Lost(Rule):
+    def groups(self, features, n, gen):
+        return torch.zeros(len(features), dtype=torch.int64)
+
+
+class TestMeans:
+    def test_one_sample_per_class_is_the_class_mean(self, blobs):
+        task = blobs()
+        batch = select(task, MEANS, [1, 0, 1], None, 0, "means").batch(task)
+        assert batch.labels.tolist() == [0, 2]
+        for row, label in enumerate((0, 2)):
+            own = task.gather((task.labels == label).nonzero()[:, 0]).inputs
+            torch.testing.assert_close(batch.inputs[row], own.mean(0))
+
+    def test_more_are_the_means_of_clusters(self):
+        centers = torch.tensor([[0.0, 0], [100, 0], [0, 100]])
+        points = centers.repeat_interleave(torch.tensor([3, 5, 4]), 0) + features(12, 2)
+        groups = MEANS.groups(points, 3, derive(0))
+        found = torch.stack([points[groups == own].mean(0) for own in range(3)])
+        assert (torch.cdist(centers, found).min(1).values < 2).all()
+
+    def test_they_weigh_as_much_as_the_class(self, blobs):
+        # The mean of clusters, weighted by their sizes, is the mean of all; pieces change nothing.
+        task = blobs(counts=(600, 24, 24))
+        found = select(task, MEANS, [4, 0, 0], None, 0, "means")
+        batch = found.batch(task)
+        weighted = (batch.inputs * found.sizes[:, None]).sum(0) / found.sizes.sum()
+        own = task.gather((task.labels == 0).nonzero()[:, 0]).inputs
+        torch.testing.assert_close(weighted, own.mean(0))
+
+    def test_as_many_as_there_are_give_the_samples(self, blobs):
+        task = blobs(counts=(4, 24, 24))
+        n = int(task.counts[0])
+        batch = select(task, MEANS, [n, 0, 0], None, 0, "means").batch(task)
+        torch.testing.assert_close(batch.inputs, task.gather((task.labels == 0).nonzero()[:, 0]).inputs)
+
+    def test_groups_that_are_none_are_our_own_error(self, blobs):
+        odd = Lost(RANDOM.function, "a rule")
+        with pytest.raises(InternalError, match="the selector 'odd' made groups of"):
+            select(blobs(), odd, [2, 2, 2], None, 0, "odd")

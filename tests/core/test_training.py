@@ -13,7 +13,7 @@ from attar.optim import OptimSpec
 from attar.protocols import Plateau, Protocol
 from attar.rng import derive, scoped
 from attar.tensor import ArrayItems, Noise, TensorAugment
-from attar.training import BatchEpochs, TrainEpochs, accuracy, confusion, fit, training_loss
+from attar.training import BatchEpochs, TrainEpochs, accuracy, answers, confusion, fit, training_loss
 from torch import nn
 
 
@@ -257,7 +257,7 @@ def test_confusion_counts_true_classes_down_and_answers_across(blobs):
         def forward(self, inputs):
             return torch.tensor([0.0, 1.0, 0.0]).expand(len(inputs), 3)
 
-    counts = confusion(Second(), task, "test")
+    counts = confusion(*answers(Second(), task, "test"), len(task.classes))
     held = torch.bincount(torch.cat([piece.labels for piece in task.epoch("test", 100)]), minlength=3)
     assert counts[:, 1].equal(held)
     assert int(counts.sum()) == int(held.sum())

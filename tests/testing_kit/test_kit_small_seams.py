@@ -1,12 +1,12 @@
 """Each law of parameterizations, selectors and applications has a plugin that breaks it alone."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from attar.parameterizations import PLAIN, Plain
-from attar.selectors import HERDING, K_CENTER, RANDOM
+from attar.selectors import HERDING, K_CENTER, MEANS, RANDOM
 from attar.selectors.rules import Rule
 from attar.settings import Settings
 from attar.testing import (
@@ -163,6 +163,12 @@ def lonely(features, n, gen):
     return first(features, n if len(features) > 1 else 0, gen)
 
 
+@dataclass(frozen=True)
+class Emptying(Rule):
+    def groups(self, features, n, gen):
+        return torch.zeros(len(features), dtype=torch.int64)
+
+
 SELECTORS = {
     "plugin_is_complete": replace(RANDOM, summary=""),
     "rows_are_distinct": rule(lambda features, n, gen: first(features, n, gen) % 8),
@@ -173,6 +179,7 @@ SELECTORS = {
     "global_rng_is_left_alone": rule(drawing),
     "features_are_left_alone": rule(stretching, uses_features=True),
     "use_of_features_is_honest": rule(first, uses_features=True),
+    "groups_are_whole": Emptying(HERDING.function, "a rule"),
 }
 
 
@@ -180,7 +187,9 @@ class TestSelectors:
     def test_every_law_has_a_wrong_one(self):
         assert set(SELECTORS) == set(laws_of("selectors"))
 
-    @pytest.mark.parametrize("plugin", [RANDOM, HERDING, K_CENTER], ids=["random", "herding", "k-center"])
+    @pytest.mark.parametrize(
+        "plugin", [RANDOM, HERDING, K_CENTER, MEANS], ids=["random", "herding", "k-center", "means"]
+    )
     def test_right_one_keeps_every_law(self, broken, plugin):
         assert broken(checks_for_selector(plugin)) == {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import torch
@@ -13,10 +13,11 @@ from attar.artifact import Artifact
 from attar.baselines import balanced, baseline_jobs, baseline_scores, equal_bytes_jobs, score
 from attar.contracts import Task
 from attar.cost import Cost, Meter
+from attar.differences import Difference, differences
 from attar.errors import UsageError
-from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator, Job, NetworkResult
+from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator, Job, NetworkResult, right_of
 from attar.registry import Registry
-from attar.reports import EqualBytes, Report, Score, Seconds
+from attar.reports import BaselineDetail, EqualBytes, Report, Score, Seconds
 from attar.settings import unknown
 
 __all__ = ["BASELINES", "EvaluationSettings", "evaluate_sets"]
@@ -124,10 +125,28 @@ def evaluate_sets(
         else EqualBytes(samples=equal[0], bytes=equal[1], accuracy=score(rows[("equal-bytes",)])),
         evaluation_seconds=Seconds(cpu=round(spent.cpu + evaluator.cpu, 2), wall=round(spent.wall, 2)),
         balanced_accuracy=balanced(rows["set", arch]),
+        against=_against(rows, arch, len(sets), details) if sets[0].syn.label_kind == "hard" else {},
         per_class=_per_class(rows["set", arch], task.classes),
         confusion=_confusion(rows["set", arch]),
         data_changed=any(a.manifest.data.fingerprint != task.fingerprint for a in sets),
     )
+
+
+def _against(
+    rows: Mapping[tuple[str, ...], list[NetworkResult]],
+    arch: str,
+    n_sets: int,
+    details: Mapping[str, BaselineDetail],
+) -> dict[str, Difference]:
+    others = {
+        name: right_of([rows[(name, detail.space) if detail.space else (name,)]])
+        for name, detail in details.items()
+        if name != "whole"
+    }
+    own = rows["set", arch]
+    each = len(own) // n_sets
+    groups = {"set": right_of([own[start : start + each] for start in range(0, len(own), each)])}
+    return differences({**groups, **others}, ["set"], list(others))["set"]
 
 
 def _per_class(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[str, Score]:

@@ -12,23 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from attar.architectures import code_of
 from attar.batch import Batch
 from attar.cache import Store, cache_root
 from attar.contracts import LabelKind, Task
 from attar.cost import Meter
+from attar.differences import packed, unpacked
 from attar.jobs import default_workers, in_others, in_processes
 from attar.progress import progress, silent
 from attar.protocols import Protocol, protocol
 from attar.registry import Registry
 from attar.rng import derive
-from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, confusion, fit
+from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, answers, confusion, fit
 
-__all__ = ["BASELINES", "EvaluationSettings", "Evaluator", "Job", "NetworkResult", "train_and_test"]
+__all__ = [
+    "BASELINES",
+    "EvaluationSettings",
+    "Evaluator",
+    "Job",
+    "NetworkResult",
+    "right_of",
+    "train_and_test",
+]
 
 # What a stored result holds; another number leaves older ones aside.
-_FORM = 2
+_FORM = 3
 _MOST_CLASSES = 128
 
 BASELINES = ("whole", "random", "herding", "k-center", "k-means")
@@ -104,6 +114,7 @@ class NetworkResult:
         loss: Mean training loss of the last pass, or None if it was not finite.
         recalls: Accuracy on each class of the test data in percent, None where there is none.
         confusion: Counts of test samples by true class and answer, None for very many classes.
+        right: Which test samples were answered rightly; see :func:`attar.differences.unpacked`.
     """
 
     test: float
@@ -114,12 +125,22 @@ class NetworkResult:
     loss: float | None
     recalls: list[float | None]
     confusion: list[list[int]] | None
+    right: str
 
     @property
     def balanced(self) -> float:
         """Mean accuracy over the classes of the test data, in percent."""
         known = [recall for recall in self.recalls if recall is not None]
         return sum(known) / len(known)
+
+
+def right_of(sets: Sequence[Sequence[NetworkResult]]) -> Tensor:
+    """Return how often the runs of a row answer rightly, 0 to 1, float32 ``(runs, test samples)``.
+
+    A run is a set with all its networks; where there is one set, it is a network.
+    """
+    found = [torch.stack([unpacked(result.right) for result in own]).to(torch.float32) for own in sets]
+    return found[0] if len(found) == 1 else torch.stack([own.mean(0) for own in found])
 
 
 def train_and_test(job: Job) -> dict[str, Any]:
@@ -157,7 +178,8 @@ def _train_and_test(job: Job) -> dict[str, Any]:
         score=score if held else None,
     )
     validation = score(model) if held else None
-    counts = confusion(model, job.task, "test")
+    labels, answered = answers(model, job.task, "test")
+    counts = confusion(labels, answered, len(job.task.classes))
     cost = meter.read()
     return {
         "test": 100.0 * int(counts.diagonal().sum()) / int(counts.sum()),
@@ -166,6 +188,7 @@ def _train_and_test(job: Job) -> dict[str, Any]:
             for right, n in zip(counts.diagonal().tolist(), counts.sum(1).tolist(), strict=True)
         ],
         "confusion": counts.tolist() if len(counts) <= _MOST_CLASSES else None,
+        "right": packed(labels == answered),
         "validation": validation,
         "cpu": cost.cpu,
         "wall": cost.wall,

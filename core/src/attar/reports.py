@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from attar.cost import Cost
+from attar.differences import Difference
 from attar.protocols import Protocol
 from attar.settings import Record
 
@@ -100,6 +101,8 @@ class Report(Record):
         evaluation_seconds: What this evaluation cost.
         balanced_accuracy: Mean test accuracy over the classes, which small classes count in as
             much as large ones.
+        against: How much more accurate the sets are than each baseline but the whole data, by the paired
+            bootstrap over test samples, and over sets or, of one set, networks; {} for learned labels.
         per_class: Test accuracy of each class that the test data have.
         confusion: Test samples by true class and answer, summed over all runs; None for very
             many classes.
@@ -124,6 +127,7 @@ class Report(Record):
     equal_bytes: EqualBytes | None = None
     evaluation_seconds: Seconds = Seconds(cpu=0.0, wall=0.0)
     balanced_accuracy: Score | None = None
+    against: dict[str, Difference] = {}
     per_class: dict[str, Score] = {}
     confusion: tuple[tuple[int, ...], ...] | None = None
     data_changed: bool = False

@@ -28,7 +28,7 @@ from attar.restarts import best_run, check_restarts, clear_runs, several
 from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
-from attar.selectors import check_space, feature_model, select
+from attar.selectors import Selection, check_averages, check_space, feature_model, select
 from attar.settings import Settings, parse
 from attar.sizing import allocate, initial_batch
 from attar.tracking import tracked
@@ -152,6 +152,7 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
         check_space(space)
         needs = () if space == "input" else ("embed",)
         check_model(task, str(recipe.objective.get("model", "")), recipe.run.seed, needs)
+        check_averages(task, resolved.selector, recipe.method)
 
 
 def _check_own_model(task: Task, method: str, settings: MethodSettings) -> None:
@@ -241,13 +242,14 @@ def _selected(task: Task, resolved: Resolved, environment: Environment, registry
     _, per_class = start(task, resolved, registry)
     chosen = select(task, resolved.selector, per_class, model, recipe.run.seed, recipe.method)
     spec = _spec(task, resolved, registry)
-    syn = task.synthesize(task.gather(chosen.rows), spec, derive(recipe.run.seed, "synthesize"))
+    syn = task.synthesize(chosen.batch(task), spec, derive(recipe.run.seed, "synthesize"))
     record = MethodRecord(
         name=recipe.method,
         reference=resolved.selector.summary,
         settings=dict(recipe.objective),
         feature_space=space if resolved.selector.uses_features else None,
-        rows=tuple(chosen.rows.tolist()),
+        # Means are of many rows, and no rows themselves.
+        rows=tuple(chosen.rows.tolist()) if isinstance(chosen, Selection) else None,
     )
     return make_artifact(
         task,

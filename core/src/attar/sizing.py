@@ -111,18 +111,15 @@ def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, re
     if kind in ("real", "noise"):
         own = RowsByClass(task.labels, len(task.classes))
         rows = [own.draw(n, derive(seed, "init", label), [label]) for label, n in enumerate(per_class) if n]
+        whole = task.gather(torch.cat(rows))
     else:
         known = registry.names("selectors")
         if kind not in known:
             raise UsageError(unknown("init", kind, ["real", "noise", *known]))
         selector = registry.get("selectors", kind)
-        chosen = select(task, selector, per_class, None, seed, kind).rows
-        owners = task.labels[chosen]
-        rows = [chosen[owners == label] for label, n in enumerate(per_class) if n]
-    whole = task.gather(torch.cat(rows))
-    places = torch.arange(len(whole)).split([len(each) for each in rows])
-    wanted = [n for n in per_class if n]
-    pieces = [_repeat(whole.take(own), n, seed) for own, n in zip(places, wanted, strict=True)]
+        whole = select(task, selector, per_class, None, seed, kind).batch(task)
+    wanted = [(label, n) for label, n in enumerate(per_class) if n]
+    pieces = [_repeat(whole.of(label), n, seed) for label, n in wanted]
     batch = Batch.cat(pieces)
     return _noise(batch, seed) if kind == "noise" else batch
 

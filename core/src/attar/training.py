@@ -28,6 +28,7 @@ __all__ = [
     "Fitted",
     "TrainEpochs",
     "accuracy",
+    "answers",
     "confusion",
     "fit",
     "train_step",
@@ -260,15 +261,15 @@ def train_step(
     return total
 
 
-def confusion(
+def answers(
     model: nn.Module,
     task: Task,
     split: Split,
     *,
     batch: int = 512,
     device: torch.device = torch.device("cpu"),
-) -> Tensor:
-    """Return how often samples of each class were answered with each class.
+) -> tuple[Tensor, Tensor]:
+    """Return the class of each sample of a split, and the class that a network answers.
 
     Args:
         model: The network.
@@ -278,24 +279,32 @@ def confusion(
         device: Where the network lives.
 
     Returns:
-        Counts, int64 ``(classes, classes)``: true classes down, answers across.
+        Both int64 ``(n,)``, in the order of the split.
 
     Raises:
         UsageError: If the split is empty.
     """
-    classes = len(task.classes)
-    counts = torch.zeros(classes * classes, dtype=torch.int64)
+    labels, found = [], []
     model.eval()
     with torch.no_grad():
         for piece in task.epoch(split, batch):
             there = piece.to(device)
             parts = [there] if coupled(model) else there.chunks(rows_at_once(there, batch))
-            answers = torch.cat([model(part.inputs).argmax(1) for part in parts]).cpu()
-            counts += torch.bincount(piece.labels * classes + answers, minlength=classes * classes)
+            labels.append(piece.labels)
+            found += [model(part.inputs).argmax(1).cpu() for part in parts]
     model.train()
-    if not int(counts.sum()):
+    if not sum(map(len, labels)):
         raise UsageError(f"the {split} data of {task.name!r} are empty; give at least one sample")
-    return counts.view(classes, classes)
+    return torch.cat(labels), torch.cat(found)
+
+
+def confusion(labels: Tensor, answered: Tensor, classes: int) -> Tensor:
+    """Return how often samples of each class were answered with each class; see :func:`answers`.
+
+    Returns:
+        Counts, int64 ``(classes, classes)``: true classes down, answers across.
+    """
+    return torch.bincount(labels * classes + answered, minlength=classes * classes).view(classes, classes)
 
 
 def accuracy(
@@ -306,6 +315,6 @@ def accuracy(
     batch: int = 512,
     device: torch.device = torch.device("cpu"),
 ) -> float:
-    """Return the accuracy of a network on a split, in percent; see :func:`confusion`."""
-    counts = confusion(model, task, split, device=device, batch=batch)
-    return 100.0 * int(counts.diagonal().sum()) / int(counts.sum())
+    """Return the accuracy of a network on a split, in percent; see :func:`answers`."""
+    labels, found = answers(model, task, split, device=device, batch=batch)
+    return 100.0 * int((labels == found).sum()) / len(labels)

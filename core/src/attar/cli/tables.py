@@ -93,13 +93,16 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
     if uneven:
         table.add_column("balanced, %", justify="right")
     table.add_column("n", justify="right")
+    if report.against:
+        table.add_column(f"{report.method} over it, %", justify="right")
     table.add_column("features")
     for name, score in report.baselines.items():
         detail = report.details[name]
         more = [str(detail.balanced)] if uneven else []
-        _row(table, name, f"{detail.samples:,}", str(score), *more, str(score.n), detail.space or "")
+        over = [str(report.against.get(name, ""))] if report.against else []
+        _row(table, name, f"{detail.samples:,}", str(score), *more, str(score.n), *over, detail.space or "")
     more = [str(equal_classes)] if uneven else []
-    _row(table, report.method, f"{report.samples:,}", str(own), *more, str(own.n), "")
+    _row(table, report.method, f"{report.samples:,}", str(own), *more, str(own.n))
     screen = console()
     screen.print(table)
     if per_class:

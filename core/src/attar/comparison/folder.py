@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from attar.comparison.results import Comparison, PlanRecord
-from attar.comparison.sheets import equal_count, equal_size, latex, markdown, notes, rows_csv
+from attar.comparison.sheets import apart, equal_count, equal_size, latex, markdown, notes, rows_csv
 from attar.errors import UsageError
 from attar.files import disk_errors, read_json, swap, to_json, write_file
 from attar.plots import ComparedLine, comparison_plot
@@ -76,6 +76,8 @@ def begin(out: Path, plan: PlanRecord) -> None:
 def write_results(out: Path, result: Comparison) -> None:
     """Write the result in every form: JSON, Markdown, LaTeX, CSV and two plots."""
     sheets = [equal_count(result)]
+    if any(row.against for row in result.rows):
+        sheets.append(apart(result))
     if result.equal_bytes:
         sheets.append(equal_size(result))
     said = notes(result)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from attar.baselines import baseline_jobs, equal_bytes_jobs
+from attar.comparison.against import compared
 from attar.comparison.choice import Choice
 from attar.comparison.extras import Extras
 from attar.comparison.networks import set_jobs, train
@@ -86,9 +87,8 @@ def measure(
     whole = scores.get("whole", whole)
     found = [method_row(size, choice, networks, whole, scores.get("random")) for choice in choices]
     ranked = [row.model_copy(update={"ranking": size.hard_ranking(row, scores, whole)}) for row in rows]
-    return Measured(
-        (*ranked, *found), tuple(equal_bytes_rows(size, found, networks, bought)), whole, networks.cpu
-    )
+    equal = tuple(equal_bytes_rows(size, found, networks, bought))
+    return Measured(tuple(compared([*ranked, *found], networks)), equal, whole, networks.cpu)
 
 
 def _jobs(plan: Plan, size: Size, evaluator: Evaluator) -> tuple[list[Job], dict[int, tuple[int, int]]]:

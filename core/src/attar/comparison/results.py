@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from attar.artifact import Environment
 from attar.contracts import LabelKind
+from attar.differences import Difference
 from attar.protocols import Protocol
 from attar.reports import Score, Seconds
 from attar.settings import Record
@@ -68,6 +69,9 @@ class Row(Record):
         seconds: What making a set cost, on average; None for a baseline.
         peak_bytes: Largest memory of a process that made a set.
         ranking: What part of the accuracy is the samples' own.
+        against: How much more accurate a set with hard labels is than each other row of its size
+            that nothing was learned for, by the paired bootstrap over test samples, and over sets
+            or, of one set, networks.
         settings: The settings that the grid chose.
         trials: Points of the grid that were tried.
         space: Feature space of a coreset, chosen on validation.
@@ -92,11 +96,17 @@ class Row(Record):
     seconds: Seconds | None = None
     peak_bytes: int | None = None
     ranking: Ranking = Ranking()
+    against: dict[str, Difference] = {}
     settings: dict[str, Any] = {}
     trials: int = 1
     space: str | None = None
     runs: tuple[str, ...] = ()
     problem: str = ""
+
+    @property
+    def least(self) -> Difference | None:
+        """The difference from the best of those that nothing was learned for, if any."""
+        return min(self.against.values(), key=lambda apart: apart.mean, default=None)
 
 
 class EqualBytesRow(Record):

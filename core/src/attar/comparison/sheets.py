@@ -12,7 +12,17 @@ from typing import Any
 from attar.comparison.results import Comparison, EqualBytesRow, Row
 from attar.reports import Score
 
-__all__ = ["Sheet", "equal_count", "equal_size", "latex", "markdown", "notes", "rows_csv", "settings_text"]
+__all__ = [
+    "Sheet",
+    "apart",
+    "equal_count",
+    "equal_size",
+    "latex",
+    "markdown",
+    "notes",
+    "rows_csv",
+    "settings_text",
+]
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ def _cells(row: Row) -> dict[str, str]:
         "CPU s": "" if seconds is None else _seconds(seconds.cpu),
         "wall s": "" if seconds is None else _seconds(seconds.wall),
         "MiB": "" if row.peak_bytes is None else _number(row.peak_bytes / 2**20, ",.0f"),
+        "over the best, %": "" if row.least is None else str(row.least),
         "IOR": _number(rank.ior, "+.1f"),
         "HLR": _number(rank.hlr, "+.1f"),
         "LRS": _number(rank.lrs, ".3f"),
@@ -120,6 +131,17 @@ def equal_size(result: Comparison) -> Sheet:
     return Sheet(title, (*columns, *more), rows)
 
 
+def apart(result: Comparison) -> Sheet:
+    """Return how much more accurate sets are than what nothing was learned for."""
+    rows = [row for row in result.rows if row.against]
+    others = list(dict.fromkeys(name for row in rows for name in row.against))
+    cells = tuple(
+        (row.method, str(row.ipc), *(str(row.against.get(name, "")) for name in others)) for row in rows
+    )
+    title = f"{result.data}: difference in accuracy, % (95 % interval, paired bootstrap)"
+    return Sheet(title, ("trained on", "per class", *(f"over {name}" for name in others)), cells)
+
+
 def notes(result: Comparison) -> list[str]:
     """Return what a reader of the tables must know, and what went wrong."""
     said = ["accuracy: mean and population standard deviation over all pairs of a set and a network"]
@@ -127,6 +149,8 @@ def notes(result: Comparison) -> list[str]:
         said.append("*: labels are learned; they stand apart from hard ones, as the baselines' are")
     if any(row.space for row in result.rows):
         said.append("feature spaces of coresets are chosen on validation data")
+    if any(row.against for row in result.rows):
+        said.append("over the best: difference from the best for which nothing is learned, 95 % interval")
     if any(row.trials > 1 and row.settings for row in result.rows):
         each = "1 set" if len(result.tune_seeds) == 1 else f"{len(result.tune_seeds)} sets"
         said.append(f"settings are chosen on validation data, by {each} of each point of the grid")
@@ -241,7 +265,11 @@ def _record(row: Row, equal: EqualBytesRow | None) -> dict[str, Any]:
             name: None if found is None else found.mean,
             f"{name}_std": None if found is None else found.std,
         }
+    least = row.least
     values |= {
+        "over_best": None if least is None else least.mean,
+        "over_best_low": None if least is None else least.low,
+        "over_best_high": None if least is None else least.high,
         "equal_bytes_random": None if equal is None else equal.random.mean,
         "equal_bytes_random_std": None if equal is None else equal.random.std,
         "equal_bytes_random_samples": None if equal is None else equal.random_samples,

@@ -5,6 +5,7 @@ subclassed. ``attar.registry`` checks a plugin when it loads it.
 """
 
 from attar.plugins.methods import (
+    Averages,
     Method,
     MethodSettings,
     NamesAxes,
@@ -38,6 +39,7 @@ from attar.plugins.modalities import (
 __all__ = [
     "TABULAR",
     "AsGraph",
+    "Averages",
     "CacheMode",
     "Captioned",
     "Categorized",

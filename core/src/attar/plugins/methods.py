@@ -13,6 +13,7 @@ from attar.optim import OptimSpec
 from attar.settings import Settings
 
 __all__ = [
+    "Averages",
     "Method",
     "MethodSettings",
     "NamesAxes",
@@ -144,3 +145,14 @@ class Selector(Protocol):
 
     def select(self, features: Tensor, n: int, gen: Generator) -> Tensor:
         """Return ``min(n, m)`` distinct rows of `features`, float32 ``(m, d)``, best first."""
+
+
+@runtime_checkable
+class Averages(Protocol):
+    """What a selector offers beside, whose samples are means of real ones instead of real ones."""
+
+    def groups(self, features: Tensor, n: int, gen: Generator) -> Tensor:
+        """Return which of ``min(n, m)`` samples each row of `features` is part of, int64 ``(m,)``.
+
+        Every sample has at least one row.
+        """

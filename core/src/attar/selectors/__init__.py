@@ -1,6 +1,6 @@
 """Coresets: the baselines of every report, and initializers of distilled sets."""
 
-from attar.selectors.rules import HERDING, K_CENTER, K_MEANS, RANDOM
+from attar.selectors.rules import HERDING, K_CENTER, K_MEANS, MEANS, RANDOM
 from attar.selectors.spaces import (
     FEATURE_SPACES,
     FeatureSpace,
@@ -8,16 +8,19 @@ from attar.selectors.spaces import (
     class_features,
     feature_model,
 )
-from attar.selectors.use import Selection, select, select_many
+from attar.selectors.use import Means, Selection, check_averages, select, select_many
 
 __all__ = [
     "FEATURE_SPACES",
     "HERDING",
     "K_CENTER",
     "K_MEANS",
+    "MEANS",
     "RANDOM",
     "FeatureSpace",
+    "Means",
     "Selection",
+    "check_averages",
     "check_space",
     "class_features",
     "feature_model",

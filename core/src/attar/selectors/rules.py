@@ -12,7 +12,20 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["HERDING", "K_CENTER", "K_MEANS", "RANDOM", "Rule", "herding", "k_center", "k_means", "uniform"]
+__all__ = [
+    "HERDING",
+    "K_CENTER",
+    "K_MEANS",
+    "MEANS",
+    "RANDOM",
+    "MeansRule",
+    "Rule",
+    "herding",
+    "k_center",
+    "k_means",
+    "k_means_groups",
+    "uniform",
+]
 
 
 def uniform(features: Tensor, n: int, gen: Generator) -> Tensor:
@@ -62,19 +75,11 @@ def k_center(features: Tensor, n: int, gen: Generator) -> Tensor:
 
 def k_means(features: Tensor, n: int, gen: Generator) -> Tensor:
     """Return the rows nearest to the centers of `n` clusters, the largest cluster first."""
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
     n = min(n, len(features))
     if n in (0, len(features)):
         return torch.arange(n)
-    seed = int(torch.randint(2**31 - 1, (1,), generator=gen))
-    with warnings.catch_warnings():
-        # Equal samples make fewer clusters than asked for; distinct rows are returned all the same.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = KMeans(n_clusters=n, n_init=3, random_state=seed).fit(features.numpy())
-    centers = torch.from_numpy(fitted.cluster_centers_).to(features)
-    sizes = torch.bincount(torch.from_numpy(fitted.labels_).to(torch.int64), minlength=n)
+    centers, labels = _clusters(features, n, gen)
+    sizes = torch.bincount(labels, minlength=n)
     free = torch.ones(len(features), dtype=torch.bool)
     chosen = []
     for cluster in sizes.argsort(descending=True, stable=True).tolist():
@@ -83,6 +88,37 @@ def k_means(features: Tensor, n: int, gen: Generator) -> Tensor:
         free[row] = False
         chosen.append(row)
     return torch.tensor(chosen, dtype=torch.int64)
+
+
+def k_means_groups(features: Tensor, n: int, gen: Generator) -> Tensor:
+    """Return the k-means cluster of each row; of one cluster, the mean is that of the class.
+
+    Equal rows make fewer clusters than asked for; rows of the largest then stand alone.
+    """
+    n = min(n, len(features))
+    if n == len(features):
+        return torch.arange(n)
+    _, labels = _clusters(features, n, gen)
+    sizes = torch.bincount(labels, minlength=n)
+    for empty in (sizes == 0).nonzero()[:, 0].tolist():
+        largest = int(sizes.argmax())
+        labels[int((labels == largest).nonzero()[0])] = empty
+        sizes = torch.bincount(labels, minlength=n)
+    return labels
+
+
+def _clusters(features: Tensor, n: int, gen: Generator) -> tuple[Tensor, Tensor]:
+    """Return the centers of `n` clusters and the cluster of each row."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    seed = int(torch.randint(2**31 - 1, (1,), generator=gen))
+    with warnings.catch_warnings():
+        # Equal samples make fewer clusters than asked for; distinct rows are returned all the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = KMeans(n_clusters=n, n_init=3, random_state=seed).fit(features.numpy())
+    centers = torch.from_numpy(fitted.cluster_centers_).to(features)
+    return centers, torch.from_numpy(fitted.labels_).to(torch.int64)
 
 
 @dataclass(frozen=True)
@@ -105,7 +141,17 @@ class Rule:
         return self.function(features, n, gen)
 
 
+@dataclass(frozen=True)
+class MeansRule(Rule):
+    """Registers k-means, with the clusters' means as samples."""
+
+    def groups(self, features: Tensor, n: int, gen: Generator) -> Tensor:
+        """Return which of ``min(n, m)`` samples each row is part of, int64 ``(m,)``."""
+        return k_means_groups(features, n, gen)
+
+
 RANDOM = Rule(uniform, "random samples of each class", uses_features=False)
 HERDING = Rule(herding, "samples whose running mean follows the class mean")
 K_CENTER = Rule(k_center, "samples that leave no other far away (farthest-first)")
 K_MEANS = Rule(k_means, "samples nearest to the centers of k-means clusters")
+MEANS = MeansRule(k_means, "means of k-means clusters; with one sample per class, the class means")

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from attar.batch import Batch
 from attar.contracts import Task
-from attar.errors import InternalError
-from attar.plugins import Selector
+from attar.errors import InternalError, UsageError
+from attar.plugins import Averages, Selector
 from attar.rng import derive
 from attar.selectors.spaces import class_features
 
-__all__ = ["Selection", "select", "select_many"]
+__all__ = ["Means", "Selection", "check_averages", "select", "select_many"]
+
+_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,70 @@ class Selection:
 
     rows: Tensor
     short: tuple[int, ...]
+
+    def batch(self, task: Task) -> Batch:
+        """Return the samples."""
+        return task.gather(self.rows)
+
+
+@dataclass(frozen=True)
+class Means:
+    """Groups of training rows, whose means are the samples.
+
+    Attributes:
+        rows: Training rows, int64 ``(k,)``, group by group, and these class by class.
+        sizes: Rows of each group, int64 ``(n,)``.
+    """
+
+    rows: Tensor
+    sizes: Tensor
+
+    def batch(self, task: Task) -> Batch:
+        """Return the means, reading the rows in pieces."""
+        owners = torch.arange(len(self.sizes)).repeat_interleave(self.sizes)
+        first = task.gather(self.rows[:1]).inputs
+        total = torch.zeros(len(self.sizes), *first.shape[1:], dtype=torch.float64)
+        for rows, own in zip(self.rows.split(_ROWS), owners.split(_ROWS), strict=True):
+            total.index_add_(0, own, task.gather(rows).inputs.to(torch.float64))
+        means = total / self.sizes.view(-1, *[1] * (total.dim() - 1))
+        return Batch(means.to(first), task.labels[self.rows[self.sizes.cumsum(0) - 1]])
+
+
+def check_averages(task: Task, selector: Selector, name: str) -> None:
+    """Refuse a selector that averages samples where these are more than a tensor.
+
+    Raises:
+        UsageError: Naming another kind of selector.
+    """
+    if isinstance(selector, Averages) and not isinstance(
+        task.gather(torch.zeros(1, dtype=torch.int64)).inputs, Tensor
+    ):
+        raise UsageError(
+            f"{name!r} averages samples, and those of {task.name!r} are more than numbers; choose a selector "
+            f"of real samples, such as k-means"
+        )
+
+
+def _means(
+    task: Task, selector: Averages, per_class: Sequence[int], model: nn.Module | None, seed: int, name: str
+) -> Means:
+    rows, sizes = [], []
+    for label, wanted in enumerate(per_class):
+        own = (task.labels == label).nonzero()[:, 0]
+        n = min(wanted, len(own))
+        if n == 0:
+            continue
+        features = class_features(task, model, own)
+        groups = selector.groups(features, n, derive(seed, "select", name, label))
+        counts = torch.bincount(groups, minlength=n)
+        if len(groups) != len(own) or len(counts) != n or int(counts.min()) < 1:
+            raise InternalError(
+                f"the selector {name!r} made groups of {counts.tolist()} where {n} of {len(own)} rows were "
+                f"asked for"
+            )
+        rows.append(own[groups.argsort(stable=True)])
+        sizes.append(counts)
+    return Means(torch.cat(rows), torch.cat(sizes))
 
 
 def select_many(
@@ -83,6 +150,9 @@ def select(
     model: nn.Module | None,
     seed: int,
     name: str,
-) -> Selection:
-    """Choose training rows by one rule; see :func:`select_many`."""
+) -> Selection | Means:
+    """Choose samples by one rule, real ones or means of such; see :func:`select_many`."""
+    if isinstance(selector, Averages):
+        check_averages(task, selector, name)
+        return _means(task, selector, per_class, model, seed, name)
     return select_many(task, {name: selector}, per_class, model, seed)[name]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attar.plugins import Averages
 from attar.rng import derive, scoped
 from attar.testing.compare import global_rng_untouched
 from attar.testing.laws import Check, make_checks, require, run_checks
@@ -114,6 +115,20 @@ def law_use_of_features_is_honest(case: SelectorCase) -> None:
         require(a == b, "it says that it uses no features, but chooses other rows for others")
 
 
+def law_groups_are_whole(case: SelectorCase) -> None:
+    """Where samples are means, each row is in one of n groups, and no group is empty."""
+    if not isinstance(case.plugin, Averages):
+        return
+    for m, n in ((12, 1), (12, 5), (12, 12), (4, 9)):
+        for features in (case.features(m), torch.ones_like(case.features(m))):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                groups = case.plugin.groups(features, n, derive(0, "kit", "groups"))
+            require(groups.shape == (m,), f"asked for the groups of {m} rows it gives {tuple(groups.shape)}")
+            found, wanted = groups.unique().tolist(), list(range(min(n, m)))
+            require(found == wanted, f"asked for {n} means of {m} rows it gives the groups {found}")
+
+
 SELECTOR_LAWS: tuple[Callable[[SelectorCase], None], ...] = (
     law_plugin_is_complete,
     law_rows_are_distinct,
@@ -124,6 +139,7 @@ SELECTOR_LAWS: tuple[Callable[[SelectorCase], None], ...] = (
     law_global_rng_is_left_alone,
     law_features_are_left_alone,
     law_use_of_features_is_honest,
+    law_groups_are_whole,
 )
 
 
