@@ -4,7 +4,7 @@ import pytest
 import torch
 from attar.batch import Batch
 from attar.rng import derive
-from attar.tensor import Gain, Noise, Shift, TensorAugment
+from attar.tensor import Gain, Mixup, Noise, Shift, TensorAugment
 
 
 class Add:
@@ -146,3 +146,41 @@ def test_shift_equals_a_loop(move):
 
 def test_shift_draws_every_distance():
     assert Shift(2, axes=1).draw(200, derive(0)).unique().tolist() == [-2, -1, 0, 1, 2]
+
+
+class TestMixup:
+    labels = torch.tensor([0, 1, 0, 1, 1, 2])
+    values = torch.arange(6.0)[:, None].expand(6, 3)
+
+    def test_samples_move_toward_others_of_their_class(self):
+        # λx + (1 - λ)x' with x' the next of the class where the second number is 0.
+        draws = torch.tensor([[0.75, 0.0]]).expand(6, 2)
+        mixed = Mixup().mix(self.values, self.labels, draws)[:, 0]
+        others = torch.tensor([2.0, 3.0, 0.0, 4.0, 1.0, 5.0])
+        torch.testing.assert_close(mixed, 0.75 * torch.arange(6.0) + 0.25 * others)
+
+    @pytest.mark.parametrize("along", [0.0, 0.5, 0.999999])
+    def test_no_sample_is_mixed_with_itself_but_where_it_is_alone(self, along):
+        draws = torch.tensor([[0.5, along]]).expand(6, 2)
+        mixed = Mixup().mix(self.values, self.labels, draws)[:, 0]
+        assert (mixed != torch.arange(6.0)).tolist() == [True] * 5 + [False]
+        for label, allowed in ((0, {0.0, 2.0}), (1, {1.0, 3.0, 4.0})):
+            own = self.labels == label
+            others = 2 * mixed[own] - torch.arange(6.0)[own]
+            assert set(others.tolist()) <= allowed
+
+    def test_lambda_is_beta_distributed_and_at_least_a_half(self):
+        share = Mixup(1.0).draw(4000, torch.Generator().manual_seed(0))[:, 0]
+        # Beta(1, 1) is uniform; the larger of λ and 1 - λ is uniform on [1/2, 1].
+        assert float(share.min()) >= 0.5
+        assert float(share.mean()) == pytest.approx(0.75, abs=0.01)
+        narrow = Mixup(0.2).draw(4000, torch.Generator().manual_seed(0))[:, 0]
+        assert float(narrow.mean()) > 0.85
+
+    def test_means_of_classes_are_kept(self):
+        # Where all draws are equal, each sample is once the neighbor of another.
+        draws = torch.tensor([[0.6, 0.4]]).expand(6, 2)
+        mixed = Mixup().mix(self.values, self.labels, draws)
+        for label in range(3):
+            own = self.labels == label
+            torch.testing.assert_close(mixed[own].mean(0), self.values[own].mean(0))

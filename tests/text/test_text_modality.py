@@ -8,7 +8,9 @@ import pytest
 import torch
 from attar.errors import UsageError
 from attar.plugins import DataInfo, GivenData, LoadRequest
+from attar.protocols import protocol
 from attar.rng import derive
+from attar.tensor import Mixup
 from attar_text import TEXT, TextOptions
 from attar_text.augment import Dropout, TokenDropout
 from attar_text.encoders import TransformerEncoder
@@ -189,7 +191,7 @@ def test_padding_is_no_token():
     assert padded([[3, 4, 5], [6]], 2).tolist() == [[3, 4], [6, -1]]
 
 
-@pytest.mark.parametrize("arch", ["textcnn,width=8", "gru,width=8", "transformer,width=8"])
+@pytest.mark.parametrize("arch", ["textcnn,width=8", "gru,width=8", "transformer,width=8", "encoder"])
 def test_what_stands_behind_the_end_changes_nothing(load, encoder, arch):
     """A text has the same answer in a row of any length."""
     short, long = (load("mine", given(), encoder=str(encoder), mode="token", length=n) for n in (9, 14))
@@ -203,17 +205,56 @@ def test_what_stands_behind_the_end_changes_nothing(load, encoder, arch):
 
 
 @pytest.mark.parametrize(
-    "arch", ["textcnn,width=8", "gru,width=8", "transformer,width=8", "residual,width=8"]
+    "arch", ["textcnn,width=8", "gru,width=8", "transformer,width=8", "residual,width=8", "encoder"]
 )
 def test_networks_can_be_differentiated_twice(load, encoder, arch):
     task = load("mine", given(), encoder=str(encoder), mode="token", length=5)
     net = task.build(arch, derive(0, "net"))
     inputs = task.gather(torch.arange(3)).inputs.requires_grad_()
     loss = torch.nn.functional.cross_entropy(net(inputs), torch.tensor([0, 1, 0]))
-    gradients = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
+    learned = [each for each in net.parameters() if each.requires_grad]
+    gradients = torch.autograd.grad(loss, learned, create_graph=True)
     twice = torch.autograd.grad(sum(each.pow(2).sum() for each in gradients), inputs)[0]
     assert torch.isfinite(twice).all()
     assert twice.abs().sum() > 0
+
+
+def test_the_encoder_as_a_network_begins_as_the_encoder(load, encoder):
+    task = load("mine", given(), encoder=str(encoder), mode="token", length=12)
+    rows = torch.arange(6)
+    net = task.build("encoder", derive(0, "net"))
+    own = TransformerEncoder(encoder, "tiny", "auto", False, 0).encode([task.texts[row] for row in rows])[0]
+    torch.testing.assert_close(
+        net.embed(task.gather(rows).inputs), torch.from_numpy(own), atol=1e-5, rtol=1e-4
+    )
+    assert len(net.feature_maps(task.gather(rows).inputs)) == 2
+    # The table of embeddings has no part in the answer to embeddings.
+    assert not net.model.get_input_embeddings().weight.requires_grad
+    fewer = task.build("encoder,layers=1", derive(0, "net"))
+    assert len(fewer.feature_maps(task.gather(rows).inputs)) == 1
+
+
+def test_the_encoder_as_a_network_is_built_from_what_an_artifact_says(load, encoder):
+    task = load("mine", given(), encoder=str(encoder), mode="token", length=6)
+    net, again = (
+        each.build("encoder", derive(0, "net")) for each in (task, TEXT.domain(info_of(task, encoder)))
+    )
+    inputs = task.gather(torch.arange(3)).inputs
+    torch.testing.assert_close(net(inputs), again(inputs))
+
+
+def test_the_encoder_as_a_network_is_distilled_and_evaluated(load, encoder, tmp_path):
+    task = load("mine", given(), encoder=str(encoder), mode="token", length=6)
+    made = attar.distill(task, method="dm", ipc=1, steps=2, per_class=4, model="encoder,layers=1")
+    quick = {"epochs": 2, "networks": 1, "plateau": None}
+    report = attar.evaluate(made, task, protocol=protocol("cpu-1", quick), baselines=(), cache=tmp_path)
+    assert report.architecture == "encoder,layers=1"
+
+
+def test_more_tokens_than_the_encoder_reads_are_refused(load, encoder):
+    task = load("mine", given(), encoder=str(encoder), mode="token", length=23)
+    with pytest.raises(UsageError, match=r"reads 24 tokens, and samples have 25 .* set data.length to 22"):
+        task.build("encoder", derive(0, "net"))
 
 
 def test_networks_for_tokens_refuse_vectors(load):
@@ -238,6 +279,11 @@ def test_dropout_leaves_out_a_part(kind):
         assert ((out == 0).all(-1) | (out != 0).all(-1)).all()
     else:
         assert float(out.mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_mixup_is_there_if_asked_for(load):
+    assert not any(isinstance(each, Mixup) for each in load().augment.operations)
+    assert any(isinstance(each, Mixup) for each in load(mixup=True).augment.operations)
 
 
 def test_likeness_is_the_cosine():

@@ -1,6 +1,6 @@
 """Tensor data of any shape ``(n, *feature)``: what image, audio, text and tabular modalities share."""
 
-from attar.tensor.augment import Gain, Noise, Operation, Shift, TensorAugment
+from attar.tensor.augment import Gain, Mixing, Mixup, Noise, Operation, Shift, TensorAugment
 from attar.tensor.items import ArrayItems, Items, ItemsView, JoinedItems
 from attar.tensor.modality import TensorModality, restore_set
 from attar.tensor.preprocess import Standardize
@@ -16,6 +16,8 @@ __all__ = [
     "Items",
     "ItemsView",
     "JoinedItems",
+    "Mixing",
+    "Mixup",
     "Noise",
     "Operation",
     "Shift",

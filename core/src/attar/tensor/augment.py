@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 
 from attar.batch import Batch
 
-__all__ = ["Gain", "Noise", "Operation", "Shift", "TensorAugment"]
+__all__ = ["Gain", "Mixing", "Mixup", "Noise", "Operation", "Shift", "TensorAugment"]
 
 
 class Operation(Protocol):
@@ -22,6 +22,17 @@ class Operation(Protocol):
 
     def transform(self, values: Tensor, draws: Tensor) -> Tensor:
         """Apply one draw per sample; `values` is left alone."""
+
+
+@runtime_checkable
+class Mixing(Protocol):
+    """A transformation that also looks at the other samples."""
+
+    def draw(self, k: int, gen: Generator) -> Tensor:
+        """Return `k` independent draws, ``(k, *)``."""
+
+    def mix(self, values: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
+        """Apply one draw per sample, given the classes of all; `values` is left alone."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class TensorAugment:
             augmentation does; ``all`` applies every operation in order.
     """
 
-    operations: Sequence[Operation]
+    operations: Sequence[Operation | Mixing]
     mode: Literal["one", "all"] = "one"
 
     def draw(self, k: int, gen: Generator) -> Draws:
@@ -56,7 +67,7 @@ class TensorAugment:
         values: Tensor = batch.inputs
         if self.mode == "all":
             for operation, numbers in zip(self.operations, params.numbers, strict=True):
-                values = operation.transform(values, numbers[which])
+                values = _applied(operation, values, batch.labels, numbers[which])
             return batch.with_inputs(values)
         choice = params.choice[which]
         parts, places = [], []
@@ -64,12 +75,19 @@ class TensorAugment:
             rows = (choice == index).nonzero()[:, 0]
             if len(rows):
                 numbers = params.numbers[index][which[rows]]
-                parts.append(operation.transform(values[rows.to(values.device)], numbers))
+                there = rows.to(values.device)
+                parts.append(_applied(operation, values[there], batch.labels[there], numbers))
                 places.append(rows)
         if not parts:
             return batch
         order = torch.cat(places).argsort().to(values.device)
         return batch.with_inputs(torch.cat(parts)[order])
+
+
+def _applied(operation: Operation | Mixing, values: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
+    if isinstance(operation, Mixing):
+        return operation.mix(values, labels, draws)
+    return operation.transform(values, draws)
 
 
 def _per_sample(numbers: Tensor, like: Tensor) -> Tensor:
@@ -144,3 +162,43 @@ class Shift:
             where = source.clamp(0, side - 1).view(shape).to(values.device)
             values = values.gather(axis, where.expand_as(values)) * inside.view(shape).to(values)
         return values
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Move samples toward others of their class, which leaves their labels what they are.
+
+    A sample becomes λx + (1 - λ)x', with λ from a beta distribution of both parameters `alpha`
+    and at least a half. Equal draws choose the neighbor that is as far along the class.
+
+    Attributes:
+        alpha: Parameter of the distribution; smaller ones mix less.
+
+    References:
+        Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 1, with
+        equal labels.
+    """
+
+    alpha: float = 1.0
+
+    def draw(self, k: int, gen: Generator) -> Tensor:
+        """Return `k` draws, ``(k, 2)``: λ, and how far along the class the other sample is."""
+        # Of two gamma variates of equal shape, the share of one is beta-distributed.
+        shape = torch.full((k, 2), self.alpha, dtype=torch.float64)
+        one, other = torch._standard_gamma(shape, generator=gen).unbind(1)
+        share = one / (one + other).clamp(min=1e-300)
+        along = torch.rand(k, generator=gen, dtype=torch.float64)
+        return torch.stack([torch.maximum(share, 1 - share), along], 1)
+
+    def mix(self, values: Tensor, labels: Tensor, draws: Tensor) -> Tensor:
+        """Mix each sample with one of its class; a class of one sample is left alone."""
+        own = labels.cpu()
+        order = own.argsort(stable=True)
+        counts = torch.bincount(own)
+        size = counts[own]
+        first = (counts.cumsum(0) - counts)[own]
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(own)))
+        step = 1 + (draws[:, 1] * (size - 1)).long().clamp(max=(size - 2).clamp(min=0))
+        other = order[first + (place - first + step) % size]
+        share = _per_sample(draws[:, 0], values)
+        return share * values + (1 - share) * values[other.to(values.device)]

@@ -39,6 +39,7 @@ class TextOptions(SplitOptions):
         width: Numbers of a vector of ``tfidf``; a transformer has its own.
         stored: Type that vectors are kept in, in the cache.
         augment: Whether networks are trained, and sets are matched, with noise and dropout.
+        mixup: Whether vectors are also mixed with others of their class.
         text_column: Column of the texts, by name, or by number where a table has no header; "" chooses.
         label_column: Column of the labels likewise.
     """
@@ -51,6 +52,7 @@ class TextOptions(SplitOptions):
     width: int = Field(default=256, ge=2, le=4096)
     stored: Literal["float32", "float16"] = "float32"
     augment: bool = True
+    mixup: bool = False
     text_column: str = ""
     label_column: str = ""
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from attar.architectures import Architecture, Family
 from attar.batch import Batch
 from attar.errors import UsageError
 from attar.plugins import DataInfo, DemoSpec, LoadRequest
 from attar.settings import parse, unknown
-from attar.tensor import Noise, Standardize, TensorAugment, TensorModality
+from attar.tensor import Mixup, Noise, Standardize, TensorAugment, TensorModality
 from attar.tensor.domain import TensorDomain, natural_values
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from attar_text.notes import notes
 from attar_text.render import likeness_picture
 from attar_text.rows import Rows
 from attar_text.samples import divided, sentences, tokens
+from attar_text.student import Student
 from attar_text.tokens import embedded, nearest_tokens, padded
 
 __all__ = ["TEXT", "TextModality"]
@@ -47,11 +49,12 @@ class TextModality(TensorModality):
         return "linear" if len(feature) == 1 else "textcnn"
 
     def augmentation(self, name: str, options: Any) -> TensorAugment | None:
-        """Return noise and dropout, of numbers or of tokens, if the options ask for it."""
+        """Return what the options ask for: noise and dropout, of numbers or of tokens; mixup of vectors."""
         if not options.augment:
             return None
-        left_out = Dropout() if options.mode == "sentence" else TokenDropout()
-        return TensorAugment((Noise(0.3), left_out))
+        if options.mode == "token":
+            return TensorAugment((Noise(0.3), TokenDropout()))
+        return TensorAugment((Noise(0.3), Dropout(), *([Mixup()] if options.mixup else [])))
 
     def datasets(self) -> Mapping[str, str]:
         """Return the known data sets."""
@@ -70,6 +73,7 @@ class TextModality(TensorModality):
         corpus = divided(_corpus(request, options, self.datasets()), options)
         make = tokens if options.mode == "token" else sentences
         made = make(corpus, request, options)
+        known = _architectures(options, made.preprocess)
         if made.name:
             # Artifacts name an encoder, and no folder of a machine.
             options = options.model_copy(update={"encoder": made.name})
@@ -82,7 +86,7 @@ class TextModality(TensorModality):
             validation=made.validation,
             test=made.test,
             preprocess=made.preprocess,
-            architectures=ARCHITECTURES,
+            architectures=known,
             architecture=self.suited(made.train.feature),
             augment=self.augmentation(corpus.name, options),
             options=options.model_dump(mode="json"),
@@ -98,7 +102,9 @@ class TextModality(TensorModality):
         def read(raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
             return _new_vectors(raw, feature, preprocess, info)
 
-        return replace(super().domain(info), read=read)
+        options = parse(TextOptions, info.options, "data.options")
+        preprocess = parse(Standardize, info.preprocessing, "preprocessing")
+        return replace(super().domain(info), read=read, architectures=_architectures(options, preprocess))
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return how alike the samples are, as PNG."""
@@ -144,6 +150,14 @@ def _corpus(request: LoadRequest, options: TextOptions, known: Mapping[str, str]
         return corpus_at(path, options)
     sentence = unknown("data", request.data, known)
     raise UsageError(f"{sentence}, or give the path of a table, or {HUB}OWNER/NAME, with --data")
+
+
+def _architectures(options: TextOptions, preprocess: Standardize) -> Mapping[str, Architecture | Family]:
+    """Return the networks for data: the encoder itself too, where samples are rows of its tokens."""
+    if options.mode != "token":
+        return ARCHITECTURES
+    student = Student(options.encoder, options.pooling, preprocess.std[0])
+    return {**ARCHITECTURES, "encoder": student}
 
 
 def _new_vectors(raw: Any, feature: tuple[int, ...], preprocess: Standardize, info: DataInfo) -> Tensor:

@@ -2,6 +2,20 @@
 
 from attar_text.encoders.base import TextEncoder
 from attar_text.encoders.tfidf import TfidfEncoder
-from attar_text.encoders.transformer import TransformerEncoder, encoder_folder
+from attar_text.encoders.transformer import (
+    TransformerEncoder,
+    encoder_folder,
+    own_pooling,
+    pooled,
+    transformer_parts,
+)
 
-__all__ = ["TextEncoder", "TfidfEncoder", "TransformerEncoder", "encoder_folder"]
+__all__ = [
+    "TextEncoder",
+    "TfidfEncoder",
+    "TransformerEncoder",
+    "encoder_folder",
+    "own_pooling",
+    "pooled",
+    "transformer_parts",
+]

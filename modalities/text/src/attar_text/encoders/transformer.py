@@ -20,7 +20,7 @@ from torch import Tensor
 
 from attar_text.form import PoolingName
 
-__all__ = ["TransformerEncoder", "encoder_folder", "pooled"]
+__all__ = ["TransformerEncoder", "encoder_folder", "own_pooling", "pooled", "transformer_parts"]
 
 _WANTED = ("*.json", "*.txt", "*.model", "model*.safetensors", "1_Pooling/*")
 _TOKENIZERS = (
@@ -153,7 +153,7 @@ class TransformerEncoder:
         # An artifact names its encoder, and no folder of a machine.
         self.name = folder.resolve().name if Path(name).expanduser().is_dir() else name
         self._normalize = normalize
-        self.pooling: PoolingName = pooling if pooling != "auto" else _own_pooling(folder)
+        self.pooling: PoolingName = pooling if pooling != "auto" else own_pooling(folder)
         self.length = length or _own_length(folder)
 
     @cached_property
@@ -175,30 +175,7 @@ class TransformerEncoder:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        try:
-            from transformers import AutoModel, AutoTokenizer
-        except ImportError as error:
-            raise UsageError(
-                f"the encoder {self.name!r} needs transformers: pip install 'attar-text[transformers]'"
-            ) from error
-        where = str(self._folder)
-        try:
-            with _quiet():
-                tokenizer = AutoTokenizer.from_pretrained(
-                    where, local_files_only=True, trust_remote_code=False
-                )
-                model = AutoModel.from_pretrained(
-                    where,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    dtype=torch.float32,
-                )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UsageError(
-                f"the encoder {self.name!r} cannot be loaded ({reason}); restore its folder"
-            ) from error
+        tokenizer, model = _parts(self._folder, self.name, dtype=torch.float32)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         return tokenizer, model.eval().requires_grad_(False).to(find_device("auto"))
@@ -237,6 +214,50 @@ class TransformerEncoder:
         return [str(word) for word in tokenizer.convert_ids_to_tokens(list(ids))]
 
 
+def _parts(folder: Path, name: str, **settings: Any) -> tuple[Any, Any]:
+    """Return the tokenizer and the model of a folder, whose code is never run."""
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError as error:
+        raise UsageError(
+            f"the encoder {name!r} needs transformers: pip install 'attar-text[transformers]'"
+        ) from error
+    given = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), **given)
+            model = AutoModel.from_pretrained(str(folder), use_safetensors=True, **given, **settings)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"the encoder {name!r} cannot be loaded ({reason}); restore its folder") from error
+    return tokenizer, model
+
+
+def transformer_parts(encoder: str, layers: int) -> tuple[Path, Any, Any]:
+    """Return the folder, the tokenizer and the model of an encoder that is to be trained.
+
+    It has no dropout, and attention that can be differentiated twice.
+
+    Args:
+        encoder: Folder or name; it must be at hand.
+        layers: Layers that are kept, the first ones.
+
+    Raises:
+        UsageError: If it is not at hand, or damaged.
+    """
+    from transformers import AutoConfig
+
+    folder = encoder_folder(encoder, download=False)
+    with _quiet():
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    for key, value in vars(config).items():
+        if "dropout" in key and isinstance(value, float):
+            setattr(config, key, 0.0)
+    config.num_hidden_layers = min(layers, config.num_hidden_layers)
+    how = {"config": config, "dtype": torch.float32, "attn_implementation": "eager"}
+    return folder, *_parts(folder, encoder, **how)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers from writing to the terminal."""
@@ -255,7 +276,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _own_pooling(folder: Path) -> PoolingName:
+def own_pooling(folder: Path) -> PoolingName:
     """Return what a folder of sentence-transformers says, else the mean."""
     said = _json(folder / "1_Pooling" / "config.json")
     if said.get("pooling_mode_cls_token"):
