@@ -11,6 +11,7 @@ from attar.plugins import DataInfo, GivenData, LoadRequest
 from attar.protocols import protocol
 from attar.rng import derive
 from attar.tensor import Mixup
+from attar.testing import ModalityData, check_modality
 from attar_text import TEXT, TextOptions
 from attar_text.augment import Dropout, TokenDropout
 from attar_text.encoders import TransformerEncoder
@@ -308,3 +309,9 @@ def test_the_encoder_named_tokens_describe_a_set(load, encoder):
     assert line == f"{' '.join(task.texts[2].split()[:3])} (0.00)"
     vectors = load()
     assert TEXT.described(vectors.gather(torch.tensor([0])), info_of(vectors)) is None
+
+
+def test_rows_of_tokens_keep_the_laws_of_a_modality(encoder, monkeypatch):
+    monkeypatch.chdir(encoder.parent)
+    options = {"mode": "token", "encoder": encoder.name, "length": 6}
+    check_modality(TEXT, ModalityData(data="notes", options=options), name="text")
