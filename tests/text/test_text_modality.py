@@ -13,7 +13,7 @@ from attar.rng import derive
 from attar.tensor import Mixup
 from attar.testing import ModalityData, check_modality
 from attar_text import TEXT, TextOptions
-from attar_text.augment import Dropout, TokenDropout
+from attar_text.augment import Dropout, TokenDropout, TokenNoise
 from attar_text.encoders import TransformerEncoder
 from attar_text.render import likeness
 from attar_text.sequences import token_mask
@@ -285,6 +285,26 @@ def test_dropout_leaves_out_a_part(kind):
 def test_mixup_is_there_if_asked_for(load):
     assert not any(isinstance(each, Mixup) for each in load().augment.operations)
     assert any(isinstance(each, Mixup) for each in load(mixup=True).augment.operations)
+
+
+def test_noise_makes_no_tokens():
+    values = torch.ones(3, 5, 4)
+    values[:, 3:] = 0
+    noise = TokenNoise(0.5)
+    noisy = noise.transform(values, noise.draw(3, derive(0, "draw")))
+    assert (noisy[:, 3:] == 0).all()
+    assert (noisy[:, :3] != values[:, :3]).all()
+
+
+@pytest.mark.parametrize("arch", ["textcnn,width=8", "gru,width=8", "transformer,width=8", "encoder"])
+@pytest.mark.parametrize("method", ["dm", "frepo"])
+def test_a_distilled_text_keeps_its_length(load, encoder, arch, method):
+    task = load("mine", given(), encoder=str(encoder), mode="token", length=9)
+    asked = {"method": method, "ipc": 3, "lr": 0.5, "model": arch, "per_class": 4}
+    (begun, done) = (attar.distill(task, **asked, steps=steps).decode().inputs.detach() for steps in (1, 3))
+    assert token_mask(done).equal(token_mask(begun))
+    assert not token_mask(done).all()
+    assert (done != begun).any()
 
 
 def test_likeness_is_the_cosine():

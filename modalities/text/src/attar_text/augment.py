@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from attar.tensor import Noise
 from torch import Generator, Tensor
 
-__all__ = ["Dropout", "TokenDropout"]
+__all__ = ["Dropout", "TokenDropout", "TokenNoise"]
 
 
 def _kept(shape: Sequence[int], draws: Tensor, rate: float) -> Tensor:
@@ -56,3 +57,23 @@ class TokenDropout:
     def transform(self, values: Tensor, draws: Tensor) -> Tensor:
         """Apply one choice per sample; equal draws make equal choices."""
         return values * _kept(values.shape[1:2], draws, self.rate).to(values)[:, :, None]
+
+
+@dataclass(frozen=True)
+class TokenNoise:
+    """Add normal noise to tokens ``(length, width)``; rows of zeros, which are none, stay zero.
+
+    Attributes:
+        std: Standard deviation, in units of preprocessed data.
+    """
+
+    std: float = 0.3
+
+    def draw(self, k: int, gen: Generator) -> Tensor:
+        """Return `k` draws, int64 ``(k,)``."""
+        return Noise(self.std).draw(k, gen)
+
+    def transform(self, values: Tensor, draws: Tensor) -> Tensor:
+        """Add noise; equal draws give equal noise."""
+        noisy = Noise(self.std).transform(values, draws)
+        return torch.where((values != 0).any(-1, keepdim=True), noisy, values)

@@ -17,7 +17,7 @@ from attar.tensor import Mixup, Noise, Standardize, TensorAugment, TensorModalit
 from attar.tensor.domain import TensorDomain, natural_values
 from torch import Tensor
 
-from attar_text.augment import Dropout, TokenDropout
+from attar_text.augment import Dropout, TokenDropout, TokenNoise
 from attar_text.corpus import HUB, Corpus, corpus_at, corpus_of, given_corpus, hub_corpus
 from attar_text.encoders import TransformerEncoder, encoder_folder
 from attar_text.form import TFIDF, TextOptions, TextTask
@@ -53,7 +53,7 @@ class TextModality(TensorModality):
         if not options.augment:
             return None
         if options.mode == "token":
-            return TensorAugment((Noise(0.3), TokenDropout()))
+            return TensorAugment((TokenNoise(), TokenDropout()))
         return TensorAugment((Noise(0.3), Dropout(), *([Mixup()] if options.mixup else [])))
 
     def datasets(self) -> Mapping[str, str]:

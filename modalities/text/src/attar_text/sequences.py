@@ -13,7 +13,7 @@ from attar.errors import UsageError
 from attar.nets import Count
 from torch import Tensor, nn
 
-__all__ = ["RecurrentText", "TextCNN", "TextTransformer", "token_mask"]
+__all__ = ["RecurrentText", "TextCNN", "TextTransformer", "only_tokens", "token_mask"]
 
 _FAR = -1e4
 """What stands for minus infinity where a maximum is taken or scores are compared."""
@@ -25,6 +25,12 @@ def token_mask(inputs: Tensor) -> Tensor:
     first = torch.zeros_like(mask)
     first[:, 0] = True
     return mask | (first & ~mask.any(1, keepdim=True))
+
+
+def only_tokens(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and which are tokens; the others have no gradient, so that a text keeps its length."""
+    mask = token_mask(inputs)
+    return inputs.masked_fill(~mask[:, :, None], 0.0), mask
 
 
 def _sizes(feature: Sequence[int]) -> tuple[int, int]:
@@ -71,8 +77,8 @@ class TextCNN(nn.Module):
 
     def feature_maps(self, inputs: Tensor) -> list[Tensor]:
         """Return the greatest answers of the filters of each length, each ``(n, width)``."""
-        mask = token_mask(inputs)[:, None]
-        hidden = inputs.transpose(1, 2)
+        inputs, tokens = only_tokens(inputs)
+        mask, hidden = tokens[:, None], inputs.transpose(1, 2)
         maps = []
         for convolution in self.filters:
             answers = convolution(hidden)[:, :, : mask.shape[2]].relu()
@@ -112,7 +118,7 @@ class RecurrentText(nn.Module):
 
         Those of the way back stand in the order in which they came about.
         """
-        mask = token_mask(inputs)
+        inputs, mask = only_tokens(inputs)
         states = torch.cat([self.onward(inputs)[0], self.back(_turned(inputs, mask))[0]], 2)
         return [(states * mask[:, :, None]).transpose(1, 2)]
 
@@ -184,7 +190,7 @@ class TextTransformer(nn.Module):
 
     def feature_maps(self, inputs: Tensor) -> list[Tensor]:
         """Return the states after each layer, each ``(n, width, length)``, zero behind the end of a text."""
-        mask = token_mask(inputs)
+        inputs, mask = only_tokens(inputs)
         hidden = self.enter(inputs) + self.places
         maps = []
         for layer in self.layers:

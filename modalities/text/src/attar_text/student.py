@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from attar_text.encoders import own_pooling, pooled, transformer_parts
 from attar_text.form import PoolingName
-from attar_text.sequences import token_mask
+from attar_text.sequences import only_tokens
 
 __all__ = ["EncoderNetwork", "Student"]
 
@@ -57,7 +57,8 @@ class EncoderNetwork(nn.Module):
 
     def _marked(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return embeddings in natural units with their marks, and which rows are tokens."""
-        mask, rows = token_mask(inputs), inputs * self._scale
+        inputs, mask = only_tokens(inputs)
+        rows = inputs * self._scale
         if self.marks is None:
             return rows, mask
         before, after = self.marks.to(rows)
@@ -124,8 +125,8 @@ class Student:
         wanted = feature[0] + (0 if marks is None else 2)
         if most is not None and wanted > most:
             raise UsageError(
-                f"the encoder {self.encoder!r} reads {most} tokens, and samples have {wanted} with the marks of their "
-                f"ends; set data.length to {most - 2}"
+                f"the encoder {self.encoder!r} reads {most} tokens, and samples have {wanted} with the marks "
+                f"of their ends; set data.length to {most - 2}"
             )
         pooling = own_pooling(folder) if self.pooling == "auto" else self.pooling
         return EncoderNetwork(model, marks, self.scale, pooling, classes)
