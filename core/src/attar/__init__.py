@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attar.registry import PLUGIN_API, Registry
     from attar.reports import Report, Score
     from attar.trained import Trained, load_model, train
+    from attar.uniting import union
 
 _HOMES = {
     "Artifact": "artifact",
@@ -60,6 +61,7 @@ _HOMES = {
     "push": "hub",
     "task": "api",
     "train": "trained",
+    "union": "uniting",
 }
 
 __all__ = [
@@ -96,6 +98,7 @@ __all__ = [
     "push",
     "task",
     "train",
+    "union",
 ]
 
 

@@ -15,8 +15,9 @@ from attar.cost import Cost
 from attar.errors import UsageError
 from attar.plugins import TABULAR, Categorized, Described, Modality
 from attar.protocols import Protocol
+from attar.unions import restore
 
-__all__ = ["data_record", "make_artifact"]
+__all__ = ["artifact_of", "data_record", "make_artifact"]
 
 
 def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRecord:
@@ -58,6 +59,39 @@ def make_artifact(
     Raises:
         UsageError: If a value does not fit its storage type.
     """
+    category = modality.category if isinstance(modality, Categorized) else TABULAR
+    return artifact_of(
+        data_record(task, options).model_copy(update={"category": category}),
+        modality,
+        syn,
+        kind=kind,
+        method=method,
+        seed=seed,
+        cost=cost,
+        environment=environment,
+        protocol=protocol or next(iter(task.protocols.values())),
+        recipe=recipe,
+    )
+
+
+def artifact_of(
+    data: DataRecord,
+    modality: Modality,
+    syn: SyntheticSet,
+    *,
+    kind: Kind,
+    method: MethodRecord,
+    seed: int,
+    cost: Cost,
+    environment: Environment,
+    protocol: Protocol,
+    recipe: str = "",
+) -> Artifact:
+    """Return an artifact of a set, as :func:`make_artifact` does, of data that are described.
+
+    Raises:
+        UsageError: If a value does not fit its storage type.
+    """
     baked = syn.bake()
     stored = baked.stored()
     for name, tensor in stored.items():
@@ -65,9 +99,7 @@ def make_artifact(
             dtype = str(tensor.dtype).removeprefix("torch.")
             raise UsageError(f"{name!r} does not fit into {dtype}; choose run.dtype=float32")
     content = serialize(stored)
-    rebuilt = modality.restore(baked.description(), stored)
-    category = modality.category if isinstance(modality, Categorized) else TABULAR
-    data = data_record(task, options).model_copy(update={"category": category})
+    rebuilt = restore(modality, baked.description(), stored)
     with torch.no_grad():
         batch = rebuilt.decode()
     present = set(torch.bincount(rebuilt.labels).tolist()) - {0}
@@ -85,7 +117,7 @@ def make_artifact(
             bytes=rebuilt.nbytes(),
             bytes_on_disk=len(content),
         ),
-        protocol=protocol or next(iter(task.protocols.values())),
+        protocol=protocol,
         seed=seed,
         environment=environment,
         cost=cost,

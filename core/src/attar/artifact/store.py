@@ -23,6 +23,7 @@ from attar.errors import AttarError, UsageError
 from attar.files import check_ours, disk_errors, read_json, staged_folder, to_json
 from attar.plugins import DataInfo
 from attar.registry import Registry
+from attar.unions import restore
 
 __all__ = [
     "DATA",
@@ -317,7 +318,7 @@ def _check_values(tensors: dict[str, Tensor], path: Path) -> None:
 
 def _restore(modality: Any, manifest: Manifest, tensors: dict[str, Tensor]) -> SyntheticSet:
     try:
-        syn: SyntheticSet = modality.restore(manifest.set, tensors)
+        syn: SyntheticSet = restore(modality, manifest.set, tensors)
         with torch.no_grad():
             labels = syn.decode().labels
     except AttarError:
