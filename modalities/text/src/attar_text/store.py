@@ -67,6 +67,17 @@ class Encoded:
         return values
 
 
+def _piece(path: Path) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[Any]] | None:
+    """Return the hashes, the tokens and the vectors of a piece; one that is damaged is made anew."""
+    try:
+        known = np.load(path / "hashes.npy")
+        counts = np.load(path / "tokens.npy")
+        vectors = np.load(path / "vectors.npy", mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    return (known, counts, vectors) if len(known) == len(counts) == len(vectors) else None
+
+
 class VectorStore:
     """The vectors that one encoder makes under one setting.
 
@@ -90,22 +101,23 @@ class VectorStore:
         wanted = hashes(texts)
         places = np.full((len(texts), 2), -1, dtype=np.int64)
         tokens = np.zeros(len(texts), dtype=np.int32)
-        pieces: list[NDArray[Any]] = []
-        for path in self._paths():
-            try:
-                known = np.load(path / "hashes.npy")
-                counts = np.load(path / "tokens.npy")
-                vectors = np.load(path / "vectors.npy", mmap_mode="r")
-            except (OSError, ValueError):
-                continue  # A damaged piece is made anew.
-            order = np.argsort(known[:, 0], kind="stable")
-            at = np.searchsorted(known[order, 0], wanted[:, 0])
-            row = order[np.minimum(at, len(order) - 1)]
-            there = (known[row] == wanted).all(1)
-            places[there] = np.stack([np.full(int(there.sum()), len(pieces)), row[there]], 1)
-            tokens[there] = counts[row[there]]
-            pieces.append(vectors)
-        return Encoded(places, tokens, tuple(pieces)), np.flatnonzero(places[:, 0] < 0)
+        pieces = [piece for path in self._paths() if (piece := _piece(path)) is not None]
+        if not pieces:
+            return Encoded(places, tokens, ()), np.arange(len(texts))
+        known = np.concatenate([own for own, _, _ in pieces])
+        counts = np.concatenate([own for _, own, _ in pieces])
+        sizes = [len(own) for own, _, _ in pieces]
+        first = np.cumsum([0, *sizes[:-1]])
+        owner = np.repeat(np.arange(len(pieces)), sizes)
+        # One search in all pieces: one in each would take as many times as long.
+        order = np.argsort(known[:, 0], kind="stable")
+        at = np.searchsorted(known[order, 0], wanted[:, 0])
+        row = order[np.minimum(at, len(order) - 1)]
+        there = (known[row] == wanted).all(1)
+        own = row[there]
+        places[there] = np.stack([owner[own], own - first[owner[own]]], 1)
+        tokens[there] = counts[own]
+        return Encoded(places, tokens, tuple(vectors for _, _, vectors in pieces)), np.flatnonzero(~there)
 
     def all(self, texts: Sequence[str], encode: Encode, *, doing: str, show: bool = False) -> Encoded:
         """Return the vectors of texts, and make those that there are none of.
