@@ -136,6 +136,17 @@ def test_selectors_record_their_rows(blobs, name):
     assert artifact.manifest.method.feature_space == (None if name == "random" else "input")
 
 
+def test_a_parameterization_is_chosen_by_name(blobs):
+    data = blobs()
+    asked = {**SETTINGS, "lr": 0.01}
+    named = distill(data, **asked, parameterization="bases")
+    both = distill(data, **asked, parameterization={"name": "bases", "decodes": 2})
+    assert [each.manifest.set["parameterization"] for each in (named, both)] == ["bases", "bases"]
+    assert both.manifest.size.decoded == 2 * both.manifest.size.stored
+    with pytest.raises(UsageError, match="unknown parameterization 'basis': did you mean 'bases'"):
+        distill(data, **asked, parameterization="basis")
+
+
 def test_means_can_be_stored_and_started_at(blobs):
     data = blobs()
     artifact = distill(data, method="means", ipc=1)

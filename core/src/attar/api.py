@@ -146,7 +146,7 @@ def distill(
     force: bool = False,
     device: str = "cpu",
     policy: str = "repeat",
-    parameterization: Mapping[str, Any] | None = None,
+    parameterization: str | Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[StepRecord], None]] = (),
     frames: int = 0,
     log: Sequence[str] = (),
@@ -172,7 +172,8 @@ def distill(
         force: Replace a run in `out` once the new one is complete.
         device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
         policy: For classes with too few samples: ``repeat``, ``cap`` or ``error``.
-        parameterization: Settings of the parameterization.
+        parameterization: How values are stored: the name of a parameterization, or its settings, with its
+            ``name`` among them where it is not the method's own.
         callbacks: Called with a :class:`attar.runner.StepRecord` after each step.
         frames: How often the set is drawn into `out`, for an animation; 0 for never.
         log: Experiment trackers: ``tensorboard``, ``wandb`` or ``mlflow``.
@@ -188,6 +189,9 @@ def distill(
         UsageError: If something does not fit.
     """
     registry = registry or Registry()
+    how = {"name": parameterization} if isinstance(parameterization, str) else dict(parameterization or {})
+    if "name" in how:
+        settings["parameterization"] = how.pop("name")
     if "model" in settings:
         task, settings["model"] = adopt(task, settings["model"])
     size = parse(
@@ -202,7 +206,7 @@ def distill(
             "size": size,
             "method": method,
             "objective": settings,
-            "parameterization": dict(parameterization or {}),
+            "parameterization": how,
             "run": {"seed": seed},
         },
         "",
