@@ -12,6 +12,9 @@ from attar.jobs import default_workers, in_processes
 PID = partial(eval, "__import__('os').getpid()")
 THREADS = partial(eval, "__import__('torch').get_num_threads()")
 
+FOLDER = partial(eval, "__import__('os').getcwd()")
+CACHE = partial(eval, "__import__('os').environ.get('ATTAR_CACHE')")
+
 
 @pytest.fixture
 def two_threads():
@@ -42,3 +45,16 @@ def test_there_is_at_least_one_worker():
 def test_what_cannot_be_sent_is_named():
     with pytest.raises(UsageError, match=r"cannot be sent to worker processes.*workers=1"):
         list(in_processes(str, [threading.Lock(), threading.Lock()], 2))
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_workers_that_are_there_follow_to_another_folder(tmp_path, monkeypatch, name):
+    # Whoever changes folders between two comparisons, as in a notebook, finds the same workers again.
+    place = tmp_path / name
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("ATTAR_CACHE", name)
+    assert {found for _, found in in_processes(FOLDER, [{}, {}], 2)} == {os.getcwd()}
+    assert {found for _, found in in_processes(CACHE, [{}, {}], 2)} == {name}
+    monkeypatch.delenv("ATTAR_CACHE")
+    assert {found for _, found in in_processes(CACHE, [{}, {}], 2)} == {None}

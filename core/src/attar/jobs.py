@@ -5,9 +5,11 @@ One thread per process makes a figure independent of the number of workers.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pickle import PicklingError
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+_OURS = "ATTAR_"
 _MOST_ON_WINDOWS = 61
 """Processes that Windows can wait for at the same time."""
 
@@ -35,11 +38,31 @@ def default_workers() -> int:
     return min(usable, _MOST_ON_WINDOWS) if sys.platform == "win32" else usable
 
 
-def _one(function: Callable[[T], R], index: int, item: T) -> tuple[int, R]:
+@dataclass(frozen=True)
+class _Surroundings:
+    """What paths are relative to, and where things are found: workers outlive changes of these."""
+
+    folder: str
+    variables: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> _Surroundings:
+        found = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+        return cls(os.getcwd(), found)
+
+    def enter(self) -> None:
+        os.chdir(self.folder)
+        for name in [name for name in os.environ if name.startswith(_OURS)]:
+            del os.environ[name]
+        os.environ.update(self.variables)
+
+
+def _one(function: Callable[[T], R], index: int, item: T, around: _Surroundings) -> tuple[int, R]:
     import torch
 
     from attar.allocator import keep_memory
 
+    around.enter()
     keep_memory()
     torch.set_num_threads(1)
     return index, function(item)
@@ -81,7 +104,8 @@ def in_processes(function: Callable[[Any], R], items: Sequence[Any], workers: in
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    calls: Iterable[Any] = (delayed(_one)(function, i, item) for i, item in enumerate(items))
+    around = _Surroundings.here()
+    calls: Iterable[Any] = (delayed(_one)(function, i, item, around) for i, item in enumerate(items))
     workers = min(workers, len(items))
     try:
         with warnings.catch_warnings(), parallel_config(backend="loky", inner_max_num_threads=1):
