@@ -93,16 +93,13 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
     if uneven:
         table.add_column("balanced, %", justify="right")
     table.add_column("n", justify="right")
-    if report.against:
-        table.add_column(f"{report.method} over it, %", justify="right")
     table.add_column("features")
     for name, score in report.baselines.items():
         detail = report.details[name]
         more = [str(detail.balanced)] if uneven else []
-        over = [str(report.against.get(name, ""))] if report.against else []
-        _row(table, name, f"{detail.samples:,}", str(score), *more, str(score.n), *over, detail.space or "")
+        _row(table, name, f"{detail.samples:,}", str(score), *more, str(score.n), detail.space or "")
     more = [str(equal_classes)] if uneven else []
-    _row(table, report.method, f"{report.samples:,}", str(own), *more, str(own.n))
+    _row(table, report.method, f"{report.samples:,}", str(own), *more, str(own.n), "")
     screen = console()
     screen.print(table)
     if per_class:
@@ -124,8 +121,13 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
         screen.print(other)
     if report.data_changed:
         print_pairs({"note": "the data are not those that the set was made of: the fingerprints differ"})
+    best = {}
+    if report.against:
+        name = min(report.against, key=lambda name: report.against[name].mean)
+        best = {f"over {name}": f"{report.against[name]} %, with 95 % confidence"}
     print_pairs(
         {
+            **best,
             "made in": f"{report.seconds.cpu:.0f} CPU seconds ({report.n_sets} sets)",
             "evaluated in": f"{report.evaluation_seconds.cpu:.0f} CPU seconds, "
             f"{report.evaluation_seconds.wall:.0f} s",
