@@ -36,7 +36,6 @@ from attar.settings import unknown
 
 __all__ = ["compare", "print_comparison"]
 
-_COLUMNS = ("accuracy, %", "over the best, %", "sets × nets", "bytes", "CPU s", "IOR", "HLR", "LRS", "ARS")
 _OURS = ("data.", "protocol.", "run.")
 
 

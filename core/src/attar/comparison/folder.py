@@ -81,6 +81,8 @@ def write_results(out: Path, result: Comparison) -> None:
     if result.equal_bytes:
         sheets.append(equal_size(result))
     said = notes(result)
+    if any(row.against for row in result.rows):
+        said.append("over the best: difference from the best for which nothing is learned, 95 % interval")
     write_file(out / "table.md", markdown(sheets, said).encode())
     write_file(out / "table.tex", latex(sheets, said).encode())
     write_file(out / "table.csv", rows_csv(result).encode())

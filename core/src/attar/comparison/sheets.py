@@ -149,8 +149,6 @@ def notes(result: Comparison) -> list[str]:
         said.append("*: labels are learned; they stand apart from hard ones, as the baselines' are")
     if any(row.space for row in result.rows):
         said.append("feature spaces of coresets are chosen on validation data")
-    if any(row.against for row in result.rows):
-        said.append("over the best: difference from the best for which nothing is learned, 95 % interval")
     if any(row.trials > 1 and row.settings for row in result.rows):
         each = "1 set" if len(result.tune_seeds) == 1 else f"{len(result.tune_seeds)} sets"
         said.append(f"settings are chosen on validation data, by {each} of each point of the grid")
