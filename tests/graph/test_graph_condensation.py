@@ -169,3 +169,9 @@ def test_a_method_of_normalization_statistics_does_not_fit_graphs():
     task = attar.task("graph", data="karate")
     with pytest.raises(UsageError, match="BatchNorm"):
         attar.distill(task, method="sre2l", ipc=1, model="gcn,width=8")
+
+
+@pytest.mark.parametrize("asked", [{"method": "means"}, {"method": "gcdm-x", "init": "means", "steps": 1}])
+def test_nodes_cannot_be_averaged(ring, asked):
+    with pytest.raises(UsageError, match="'means' averages samples, and those of 'ring' are more"):
+        attar.distill(ring(), ipc=1, **asked)
