@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODALITIES = [ROOT / "modalities" / name for name in ("audio", "graph", "image", "text")]
-MEMBERS = [ROOT / "core", *MODALITIES]
+APPLICATIONS = [ROOT / "applications" / name for name in ("federated",)]
+MEMBERS = [ROOT / "core", *MODALITIES, *APPLICATIONS]
 OTHERS = (
     "torchvision",
     "torchaudio",
@@ -21,6 +22,7 @@ OTHERS = (
     "flwr",
     "avalanche",
     "attar_audio",
+    "attar_federated",
     "attar_graph",
     "attar_image",
     "attar_text",
@@ -57,7 +59,9 @@ def test_members_bear_one_version_and_ask_for_the_core_with_a_lower_bound():
     assert len(versions) == 1
     wanted = f"attar-core>={versions.pop()}"
     assert wanted in project(ROOT)["project"]["dependencies"]
-    assert all(wanted in project(folder)["project"]["dependencies"] for folder in MODALITIES)
+    assert all(
+        wanted in project(folder)["project"]["dependencies"] for folder in [*MODALITIES, *APPLICATIONS]
+    )
 
 
 def test_the_core_depends_on_no_library_of_a_modality():

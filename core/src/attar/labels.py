@@ -1,6 +1,8 @@
-"""Targets beyond the class: what learned labels start at."""
+"""Targets beyond the class: what learned labels start at; and classes by other numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from attar.contracts import LabelKind
 from attar.errors import UsageError
 from attar.plugins import Method, MethodSettings
 
-__all__ = ["centered", "initial_targets", "label_kind"]
+__all__ = ["centered", "initial_targets", "label_kind", "renumbered"]
 
 # How much of a one-hot label softmax leaves to the other classes at the start: at 0 it would
 # have no slope to learn by.
@@ -56,3 +58,24 @@ def initial_targets(labels: Tensor, classes: int, kind: LabelKind) -> Tensor | N
         return centered(labels, classes)
     smooth = (1 - _SMOOTHING) * functional.one_hot(labels, classes).to(torch.float32) + _SMOOTHING / classes
     return smooth.log()
+
+
+def renumbered(own: Sequence[str], classes: Sequence[str], data: str) -> Tensor:
+    """Return the number that each class has among those of others, int64 ``(own,)``.
+
+    Args:
+        own: Names of the classes of some data.
+        classes: Names of all classes.
+        data: What the data are called in errors.
+
+    Raises:
+        UsageError: If a class is not among all.
+    """
+    number = {name: label for label, name in enumerate(classes)}
+    strange = [name for name in own if name not in number]
+    if strange:
+        raise UsageError(
+            f"{data!r} has the class {strange[0]!r}, which is none of the {len(classes)} that all share "
+            f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); rename or remove it"
+        )
+    return torch.tensor([number[name] for name in own], dtype=torch.int64)

@@ -41,7 +41,7 @@ class ModelRecord(Record):
     Attributes:
         schema_version: Version of the form of this record.
         data: The real data behind the set.
-        set: SHA-256 of the set's tensors.
+        set: SHA-256 of the set's tensors; "" where it was trained on no set, as by averaging.
         method: What made the set.
         architecture: Name and settings of the architecture.
         protocol: How it was trained.
@@ -53,7 +53,7 @@ class ModelRecord(Record):
 
     schema_version: Literal[1] = 1
     data: DataRecord
-    set: str = Field(pattern="^[0-9a-f]{64}$")
+    set: str = Field(pattern="^([0-9a-f]{64})?$")
     method: str
     architecture: str
     protocol: protocols.Protocol

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 
 import typer
 
+from attar.cli.applications import with_applications
 from attar.cli.main import app
 from attar.errors import UsageError
+from attar.registry import Registry
 
 __all__ = ["main"]
 
@@ -93,7 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     code: int | None = DONE
     try:
-        result = app(args=arguments, prog_name="attar", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        whole = with_applications(app, given, Registry())
+        result = whole(args=arguments, prog_name="attar", standalone_mode=False)
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:
             _tell(_STOPPED)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from attar.cli import tables
 from attar.errors import PluginError, UsageError
+from attar.plugins import Recorded
 from attar.registry import GROUPS, Registry
 from attar.settings import Record, unknown
 
@@ -132,6 +133,16 @@ def _schemas() -> dict[str, type[BaseModel]]:
     }
 
 
+def _application_schema(registry: Registry, name: str) -> type[BaseModel]:
+    """Return the record that the command of an application prints as JSON."""
+    found = registry.get("applications", name)
+    if not isinstance(found, Recorded):
+        raise UsageError(
+            f"the application {name!r} does not say what it prints; its authors must add 'record'"
+        )
+    return found.record()
+
+
 def print_schema(command: str) -> None:
     """Print the JSON Schema of a command's output or of a file.
 
@@ -139,6 +150,9 @@ def print_schema(command: str) -> None:
         UsageError: If the command has none.
     """
     schemas = _schemas()
+    registry = Registry()
+    if command in registry.names("applications"):
+        schemas[command] = _application_schema(registry, command)
     if command not in schemas:
         raise UsageError(unknown("schema", command, schemas))
     print(json.dumps(schemas[command].model_json_schema(), indent=2))

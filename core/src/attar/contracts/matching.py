@@ -150,6 +150,9 @@ class RealDraw:
 class Loss(Protocol):
     """Compares what real data show a model with what the synthetic set shows it. Pure.
 
+    A loss that needs subjects of a kind of its own, as :class:`Segment`, names it as ``subjects``; all
+    others work on any model that has what they need, whatever source it comes from.
+
     Attributes:
         needs: Model methods beside ``forward`` that are called, such as ``{"embed"}``.
         real: How much real data is wanted, or None.

@@ -136,6 +136,7 @@ class TrajectoryMatch:
 
     needs = frozenset[str]()
     real = None
+    subjects = Segment
 
     @property
     def claims(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ A plugin is any object with the attributes named here; none of these classes mus
 subclassed. ``attar.registry`` checks a plugin when it loads it.
 """
 
+from attar.plugins.applications import Application, Recorded
 from attar.plugins.methods import (
     Averages,
     Method,
@@ -33,11 +34,13 @@ from attar.plugins.modalities import (
     MadeAnew,
     Modality,
     ReadsArrays,
+    Shared,
     Tabular,
 )
 
 __all__ = [
     "TABULAR",
+    "Application",
     "AsGraph",
     "Averages",
     "CacheMode",
@@ -60,7 +63,9 @@ __all__ = [
     "NamesAxes",
     "ParameterizationPlugin",
     "ReadsArrays",
+    "Recorded",
     "Selector",
+    "Shared",
     "Tabular",
     "meant_for",
     "stands_in",

@@ -33,6 +33,7 @@ __all__ = [
     "MadeAnew",
     "Modality",
     "ReadsArrays",
+    "Shared",
     "Tabular",
 ]
 
@@ -193,6 +194,25 @@ class Captioned(Protocol):
 
     def caption(self, row: int) -> str:
         """Return what a training row is called."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What a task offers beside, where its data can be one part of data that several owners hold.
+
+    Owners load what they have, and each would number its classes and measure its statistics alone.
+    """
+
+    def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> Task:
+        """Return the same data as a part of others: with their classes and their preprocessing.
+
+        Args:
+            classes: Names of all classes; those that the data lack get no sample.
+            preprocessing: As :attr:`attar.contracts.Task.preprocessing` of the others.
+
+        Raises:
+            UsageError: If the data have a class that is not among them, or the preprocessing does not fit.
+        """
 
 
 ExportType: TypeAlias = Literal["uint8", "int16", "float16", "float32"]

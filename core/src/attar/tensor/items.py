@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attar.errors import UsageError
 
-__all__ = ["ArrayItems", "Items", "ItemsView", "JoinedItems", "check_labels"]
+__all__ = ["ArrayItems", "Items", "ItemsView", "JoinedItems", "RelabeledItems", "check_labels"]
 
 
 class Items(Protocol):
@@ -211,3 +211,41 @@ class JoinedItems:
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples in their cheapest lossless form."""
         return sum(part.nbytes(own) for part, _, own in self._shares(rows))
+
+
+class RelabeledItems:
+    """Other items whose classes have other numbers, without a copy.
+
+    Args:
+        items: The items.
+        numbers: The new number of each class, int64 ``(classes,)``; samples without a class keep none.
+    """
+
+    def __init__(self, items: Items, numbers: Tensor) -> None:
+        self._items = items
+        self._numbers = numbers
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each sample, int64 ``(n,)``."""
+        labels = self._items.labels
+        return torch.where(labels < 0, labels, self._numbers[labels.clamp(min=0)])
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self._items.feature
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Return samples ``(k, *feature)``."""
+        return self._items.read(rows)
+
+    def fingerprint(self, rows: Tensor | None = None) -> str:
+        """Return a hash of the samples and of their new labels."""
+        digest = hashlib.blake2b(self._items.fingerprint(rows).encode(), digest_size=16)
+        digest.update(self._numbers.numpy().tobytes())
+        return digest.hexdigest()
+
+    def nbytes(self, rows: Tensor) -> int:
+        """Return the bytes of the samples in their cheapest lossless form."""
+        return self._items.nbytes(rows)

@@ -16,10 +16,12 @@ from attar.architectures import Architecture, Family, build
 from attar.batch import Batch
 from attar.contracts import Augment, SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
+from attar.labels import renumbered
 from attar.protocols import PROTOCOLS, Protocol
 from attar.registry import Registry
 from attar.rows import RowsByClass
-from attar.tensor.items import Items, ItemsView, check_labels
+from attar.settings import parse
+from attar.tensor.items import Items, ItemsView, RelabeledItems, check_labels
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import make_set
 
@@ -166,6 +168,23 @@ class TensorTask:
     def partition(self, parts: Sequence[Tensor], gen: Generator) -> list[TensorTask]:
         """Return one task per part; tensors have no context to allot, so `gen` is not used."""
         return [self.subset(rows) for rows in parts]
+
+    def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> TensorTask:
+        """Return the same data with the classes and the preprocessing of others they are a part of.
+
+        Raises:
+            UsageError: If the data have another class, or the preprocessing does not fit.
+        """
+        numbers = renumbered(self.classes, classes, self.name)
+        held = self.validation
+        return replace(
+            self,
+            classes=tuple(classes),
+            train=RelabeledItems(self.train, numbers),
+            test=RelabeledItems(self.test, numbers),
+            validation=None if held is None else RelabeledItems(held, numbers),
+            preprocess=parse(Standardize, preprocessing, "preprocessing"),
+        )
 
     def build(self, arch: str, gen: Generator) -> nn.Module:
         """Return a fresh model; "" means the default architecture."""

@@ -46,6 +46,25 @@ class Scaler(Settings):
             )
         return (features - torch.tensor(self.mean)) / torch.tensor(self.std)
 
+    def changed(self, features: Tensor, other: Scaler) -> Tensor:
+        """Return features that are scaled so as another scaling has them.
+
+        Args:
+            features: Features that this scaling made, float32 ``(n, d)``.
+            other: The other scaling.
+
+        Raises:
+            UsageError: If it is of another kind, since what a node's sum was is lost, or of other features.
+        """
+        if other.scaling != self.scaling:
+            raise UsageError(
+                f"the features are scaled by {self.scaling!r} and not by {other.scaling!r}; load the graph "
+                f"with data.scaling={other.scaling}"
+            )
+        if self.scaling != "standard":
+            return features
+        return other.encode(features * torch.tensor(self.std) + torch.tensor(self.mean))
+
 
 def fit_scaler(features: Tensor, train: Tensor, scaling: Scaling) -> Scaler:
     """Return the scaling, with statistics of the training nodes alone.

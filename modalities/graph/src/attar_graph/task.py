@@ -14,8 +14,10 @@ from attar.architectures import Architecture, Family, build
 from attar.batch import Batch
 from attar.contracts import SetSpec, Split, SyntheticSet
 from attar.errors import UsageError
+from attar.labels import renumbered
 from attar.registry import Registry
 from attar.rows import RowsByClass
+from attar.settings import parse
 from torch import Generator, Tensor, nn
 
 from attar_graph.facts import GraphFacts
@@ -250,6 +252,36 @@ class GraphTask:
             mine = own[held.index]
             held = Part(graph, place[held.index[mine]], held.labels[mine]) if bool(mine.any()) else None
         return replace(self, train=train, validation=held)
+
+    def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> GraphTask:
+        """Return the same graph with the classes and the scaling of others that it is a part of.
+
+        Raises:
+            UsageError: If the graph has another class, or the scaling does not fit.
+        """
+        numbers = renumbered(self.classes, classes, self.name)
+        scaler = parse(Scaler, preprocessing, "preprocessing")
+        again: dict[int, Graph] = {}
+
+        def scaled(graph: Graph) -> Graph:
+            # Splits that share a graph still do so afterwards.
+            if id(graph) not in again:
+                features = self.scaler.changed(graph.features, scaler)
+                again[id(graph)] = replace(graph, features=features, known={})
+            return again[id(graph)]
+
+        def part(own: Part) -> Part:
+            return Part(scaled(own.graph), own.index, numbers[own.labels])
+
+        held = None if self.validation is None else part(self.validation)
+        return replace(
+            self,
+            classes=tuple(classes),
+            train=part(self.train),
+            test=part(self.test),
+            validation=held,
+            scaler=scaler,
+        )
 
     def build(self, arch: str, gen: Generator) -> nn.Module:
         """Return a fresh model; "" means the default architecture."""

@@ -1,0 +1,164 @@
+"""What a client does: distill what it has, or train the global network on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from attar.contracts import Segment, SyntheticSet, Task
+from attar.cost import Meter
+from attar.errors import UsageError
+from attar.optim import OptimSpec
+from attar.plugins import Method, Shared, stands_in
+from attar.recipe import Resolved, resolve
+from attar.registry import Registry
+from attar.rng import derive, scoped
+from attar.runs import RunSettings, distill_recipe
+from attar.training import train_step
+from torch import Tensor
+
+from attar_federated.around import Around, AroundMethod, load_weights
+from attar_federated.records import Ask, LocalSettings, Share
+
+__all__ = ["check_around", "distill_share", "one_thread", "prepared", "train_locally"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, so that results do not depend on how many clients run side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def prepared(task: Task, ask: Ask) -> Task:
+    """Return a client's data with the classes and the preprocessing that all share.
+
+    Raises:
+        UsageError: If they do not fit, or such data cannot be a part of others.
+    """
+    if task.classes == ask.classes and dict(task.preprocessing) == ask.preprocessing:
+        return task
+    if not isinstance(task, Shared):
+        raise UsageError(
+            f"the data {task.name!r} of a client have other classes or statistics than the server's, and "
+            f"data of the modality {task.modality!r} cannot take them over; load the same data everywhere"
+        )
+    return task.shared(ask.classes, ask.preprocessing)
+
+
+def check_around(method: Method, name: str, settings: object) -> None:
+    """Refuse a method that cannot be used on networks around a given one.
+
+    Raises:
+        UsageError: Naming it.
+    """
+    needed = getattr(method.build(settings).loss, "subjects", None)
+    if stands_in(method) or needed is Segment:
+        reason = "networks of its own" if stands_in(method) else "trajectories of experts"
+        raise UsageError(
+            f"the method {name!r} matches on {reason}, so it cannot match around the global network; choose "
+            f"another --distiller, such as dm"
+        )
+
+
+def _around(resolved: Resolved, ask: Ask, weights: Mapping[str, Tensor] | None) -> Resolved:
+    if ask.radius is None or weights is None or resolved.method is None:
+        return resolved
+    check_around(resolved.method, resolved.recipe.method, resolved.settings)
+    around = Around(model=ask.model, weights=weights, radius=ask.radius)
+    return replace(resolved, method=AroundMethod(resolved.method, around))
+
+
+def distill_share(
+    task: Task,
+    ask: Ask,
+    number: int,
+    weights: Mapping[str, Tensor] | None = None,
+    registry: Registry | None = None,
+) -> tuple[SyntheticSet, Share]:
+    """Return what a client distills from its data, and what it says of it.
+
+    Args:
+        task: The client's data.
+        ask: What the server asks for.
+        number: Number of the client, which its draws depend on.
+        weights: State of the global network to match around, if any.
+        registry: The plugins known.
+
+    Raises:
+        UsageError: If the data and what is asked for do not fit together.
+    """
+    registry = registry or Registry()
+    meter = Meter()
+    own = prepared(task, ask)
+    seed = int(torch.randint(2**31, (1,), generator=derive(ask.recipe.run.seed, "client", ask.round, number)))
+    recipe = ask.recipe.model_copy(update={"run": ask.recipe.run.model_copy(update={"seed": seed})})
+    resolved = _around(resolve(recipe, registry), ask, weights)
+    artifact = distill_recipe(own, resolved, RunSettings(out=None), registry)
+    share = Share(
+        round=ask.round,
+        set=artifact.syn.description(),
+        counts=tuple(own.counts.tolist()),
+        cpu=round(meter.read().cpu, 2),
+    )
+    return artifact.syn, share
+
+
+def train_locally(
+    task: Task,
+    ask: Ask,
+    number: int,
+    weights: Mapping[str, Tensor],
+    *,
+    proximal: bool = False,
+) -> tuple[dict[str, Tensor], int]:
+    """Return the state of the global network after a client trained it, and the samples that it has.
+
+    Args:
+        task: The client's data.
+        ask: What the server asks for.
+        number: Number of the client, which its draws depend on.
+        weights: State of the global network.
+        proximal: Whether FedProx's proximal term is added.
+
+    References:
+        McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
+        AISTATS 2017, algorithm 1; Li et al., "Federated Optimization in Heterogeneous Networks",
+        MLSys 2020, equation 2, whose norm is squared.
+    """
+    own, local = prepared(task, ask), ask.local
+    gen = derive(ask.recipe.run.seed, "local", ask.round, number)
+    model = own.build(ask.model, gen)
+    load_weights(model, weights)
+    model.train()
+    optimizer = OptimSpec(
+        name="sgd", lr=local.lr, momentum=local.momentum, weight_decay=local.weight_decay
+    ).build(model.parameters())
+    if proximal:
+        _pull(optimizer, local)
+    augment = own.augment if local.augment else None
+    with scoped(gen):
+        for _ in range(local.epochs):
+            for batch in own.epoch("train", local.batch, gen):
+                train_step(model, optimizer, batch, "hard", augment, gen)
+    return dict(model.state_dict()), len(own.labels)
+
+
+def _pull(optimizer: torch.optim.Optimizer, local: LocalSettings) -> None:
+    """Add the gradient of ``mu / 2 · ‖w − w_global‖²`` before each step."""
+    center = [[each.detach().clone() for each in group["params"]] for group in optimizer.param_groups]
+
+    def add(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+        with torch.no_grad():
+            for group, start in zip(optimizer.param_groups, center, strict=True):
+                for parameter, before in zip(group["params"], start, strict=True):
+                    if parameter.grad is not None:
+                        parameter.grad.add_(parameter - before, alpha=local.mu)
+
+    optimizer.register_step_pre_hook(add)

@@ -1,0 +1,250 @@
+"""What ``attar federated`` does: from parsed options to the library and back to people or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attar.api import name_of
+from attar.cli import tables
+from attar.cli.work import begin, cache_mode
+from attar.errors import UsageError
+from attar.files import portable_names, staged_folder, to_json, write_file
+from attar.progress import progress, silent
+from attar.registry import Registry
+from attar.settings import Record, unknown
+
+from attar_federated.appdir import write_folder
+from attar_federated.configure import KEYS, Located, recipe_of
+from attar_federated.partitions import histogram
+from attar_federated.plots import clients_plot, rounds_plot
+from attar_federated.reporting import FederatedReport, read_result, rows_of, to_markdown
+from attar_federated.results import FederatedResult, Round
+from attar_federated.server import ServerOptions
+from attar_federated.setting import Setting
+from attar_federated.settings import FederatedRecipe
+from attar_federated.simulation import Engine, shares_of
+from attar_federated.simulation import simulate as carry_out
+
+__all__ = ["report", "simulate", "write_app"]
+
+
+class FederatedPlan(Record):
+    """What ``attar federated simulate --dry-run --json`` prints."""
+
+    protocol: str
+    run: str
+    data: str
+    rounds: int
+    model: str
+    counts: tuple[tuple[int, ...], ...]
+
+
+class AppWritten(Record):
+    """What ``attar federated app --json`` prints."""
+
+    app: str
+
+
+def _recipe(said: Mapping[str, Any], changes: Mapping[str, str]) -> FederatedRecipe:
+    if not said.get("modality"):
+        raise UsageError(
+            "name a modality, as in 'attar federated simulate image'; 'attar plugins' lists them"
+        )
+    known = Registry().get("modalities", said["modality"]).datasets()
+    if not said.get("data"):
+        raise UsageError(f"name the data with --data: {', '.join(sorted(known))}, or the path of your own")
+    asked = [f"--{key}" for key in ("ipc", "size", "ratio", "budget") if key in said]
+    if len(asked) > 1:
+        raise UsageError(f"give one of --ipc, --size, --ratio and --budget, not {' and '.join(asked)}")
+    return recipe_of(said, name_of(said["data"], known), changes)
+
+
+def _engine(name: str) -> Engine:
+    known: dict[str, Engine] = {"inline": "inline", "ray": "ray"}
+    if name not in known:
+        raise UsageError(unknown("engine", name, known))
+    return known[name]
+
+
+def simulate(
+    said: Mapping[str, Any],
+    *,
+    changes: Mapping[str, str],
+    download: bool,
+    cache: str,
+    engine: str,
+    timeout: float,
+    out: Path | None,
+    workers: int | None,
+    resume: bool,
+    force: bool,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Carry out a run and say what came of it."""
+    begin(verbose)
+    recipe, chosen = _recipe(said, changes), _engine(engine)
+    name = f"{recipe.data.name}-{recipe.protocol}-seed{recipe.run.seed}"
+    place = out or Path("runs") / portable_names([name])[0]
+    show = not quiet and not as_json
+    source = Located(recipe, said["data"], said.get("root"), cache_mode(cache), download=download, show=show)
+    task = source()
+    if dry_run:
+        Setting(recipe, task).check()
+        _plan(recipe, place, source, as_json)
+        return
+    doing = f"{recipe.protocol} with {recipe.clients} clients on {task.name}"
+    with (progress if show else silent)(recipe.last, doing) as advance:
+
+        def note(each: Round) -> None:
+            advance(each.round, f"test {each.accuracy:.1f} %")
+
+        outcome = carry_out(
+            source,
+            recipe,
+            engine=chosen,
+            options=ServerOptions(out=place, resume=resume, timeout=timeout, note=note),
+            workers=workers,
+            force=force,
+        )
+    write_file(place / "clients.png", clients_plot(outcome.result.counts, task.classes, doing))
+    shown = [(recipe.protocol, outcome.result)]
+    write_file(place / "accuracy-bytes.png", rounds_plot(shown, "bytes"))
+    write_file(place / "accuracy-rounds.png", rounds_plot(shown, "rounds"))
+    if as_json:
+        tables.print_json(outcome.result)
+    else:
+        _say(outcome.result, place)
+
+
+def _plan(recipe: FederatedRecipe, place: Path, source: Located, as_json: bool) -> None:
+    shares = shares_of(source, recipe.partition, recipe.clients, recipe.run.seed)
+    counts = tuple(tuple(row) for row in histogram(shares).tolist())
+    plan = FederatedPlan(
+        protocol=recipe.protocol,
+        run=str(place),
+        data=recipe.data.name,
+        rounds=recipe.last,
+        model=recipe.model or source().architecture,
+        counts=counts,
+    )
+    if as_json:
+        tables.print_json(plan)
+        return
+    said = plan.model_dump()
+    said["counts"] = "\n".join(f"client {number}: {sum(row):,} {row}" for number, row in enumerate(counts))
+    tables.print_pairs(said, title="would simulate")
+
+
+def _megabytes(n: int) -> str:
+    return f"{n / 1e6:.3f}"
+
+
+def _say(result: FederatedResult, place: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(f"{result.protocol} on {result.data}, {result.clients} clients, {result.partition}")
+    )
+    for name in ("round", "test, %", "MB up", "MB down", "clients", "s"):
+        table.add_column(name, justify="right")
+    for each in _some(result.rounds):
+        sent = (_megabytes(each.bytes.up), _megabytes(each.bytes.down))
+        table.add_row(
+            str(each.round), f"{each.accuracy:.1f}", *sent, str(each.clients), f"{each.seconds:.0f}"
+        )
+    tables.console().print(table)
+    dropped = "\n".join(f"round {one.round}, client {one.client}: {one.reason}" for one in result.dropped)
+    rows = {
+        "test accuracy": f"{result.accuracy} % ({result.accuracy.n} networks)",
+        "sent": f"{_megabytes(result.bytes.up)} MB up, {_megabytes(result.bytes.down)} MB down, "
+        f"as {result.wire}",
+        "privacy": result.privacy.guarantee,
+        **({"left out": dropped} if dropped else {}),
+        "run": str(place),
+    }
+    tables.print_pairs(rows)
+
+
+def _some(rounds: Sequence[Round], most: int = 12) -> list[Round]:
+    """Return all rounds, or as many as a screen shows, evenly spread, with the last."""
+    if len(rounds) <= most:
+        return list(rounds)
+    places = sorted({round(place * (len(rounds) - 1) / (most - 1)) for place in range(most)})
+    return [rounds[place] for place in places]
+
+
+def write_app(
+    folder: Path, said: Mapping[str, Any], *, changes: Mapping[str, str], force: bool, as_json: bool
+) -> None:
+    """Write a Flower app and say where."""
+    _recipe(said, changes)
+    if any(" " in value for value in changes.values()):
+        raise UsageError("a setting of an app cannot hold a space; change it in its pyproject.toml")
+    text = " ".join(f"{key}={value}" for key, value in changes.items())
+    # 'flwr run --run-config' changes only what is there already.
+    write_folder(folder, {**KEYS, **said, "set": text}, force=force)
+    written = AppWritten(app=str(folder))
+    if as_json:
+        tables.print_json(written)
+    else:
+        tables.print_pairs(
+            {"app": str(folder), "next": f"read {folder / 'README.md'}, then: flwr run {folder} NAME"}
+        )
+
+
+def report(
+    runs: Sequence[Path],
+    *,
+    accuracy: float | None,
+    hold: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compare runs and say how they did."""
+    results = [(run.name, read_result(run)) for run in runs]
+    first = results[0][1]
+    for name, each in results[1:]:
+        if (each.data, each.modality, each.clients) != (first.data, first.modality, first.clients):
+            raise UsageError(
+                f"{name!r} has other data or another number of clients than {results[0][0]!r}; compare runs "
+                f"on the same"
+            )
+    made = rows_of(results, accuracy, hold)
+    if out is not None:
+        with staged_folder(out, force=force) as aside:
+            write_file(aside / "report.json", to_json(made.model_dump(mode="json")))
+            write_file(aside / "report.md", to_markdown(made).encode())
+            write_file(aside / "accuracy-bytes.png", rounds_plot(results, "bytes"))
+            write_file(aside / "accuracy-rounds.png", rounds_plot(results, "rounds"))
+    if as_json:
+        tables.print_json(made)
+    else:
+        _say_report(made)
+
+
+def _say_report(made: FederatedReport) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in ("run", "test, %", "rounds", "MB up", "MB down", "s"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    if made.accuracy is not None:
+        table.add_column(f"{made.accuracy:g} % held from", justify="right")
+        table.add_column("MB until then", justify="right")
+    for row in made.runs:
+        cells = [str(row.accuracy), str(row.rounds), _megabytes(row.bytes.up), _megabytes(row.bytes.down)]
+        cells.append(f"{row.seconds:.0f}")
+        if made.accuracy is not None and row.held is not None:
+            cells += [f"round {row.held.round}", _megabytes(row.held.bytes.up + row.held.bytes.down)]
+        elif made.accuracy is not None:
+            cells += ["never", ""]
+        table.add_row(Text(row.run), *cells)
+    tables.console().print(table)

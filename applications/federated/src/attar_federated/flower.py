@@ -1,0 +1,94 @@
+"""The two apps of Flower: what runs at each client, and what runs at the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from attar.contracts import Task
+from attar.errors import UsageError
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from torch import Tensor
+
+from attar_federated.clients import distill_share, one_thread, train_locally
+from attar_federated.guard import record_of
+from attar_federated.records import Ask, read_json, to_text
+from attar_federated.wire import packed, unpacked
+
+__all__ = ["client_app", "server_app"]
+
+Locate = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[Task, int]]
+"""Returns a client's data and number, from the configuration of its node and of the run."""
+
+
+def _asked(message: Message) -> Ask:
+    return read_json(Ask, record_of(message.content, "ask", ConfigRecord)["ask"])
+
+
+def _weights(message: Message) -> dict[str, Tensor] | None:
+    if "arrays" not in message.content:
+        return None
+    found = unpacked(record_of(message.content, "arrays", ArrayRecord), {})
+    return {
+        name: each.to(torch.float32) if each.is_floating_point() else each for name, each in found.items()
+    }
+
+
+def client_app(locate: Locate) -> ClientApp:
+    """Return the app of a client.
+
+    Args:
+        locate: Finds what the client has.
+    """
+    app = ClientApp()
+
+    @app.train("distill")
+    def distill(message: Message, context: Context) -> Message:
+        """Send a set that stands for what the client has."""
+        from attar_federated.privacy import private_share
+
+        ask = _asked(message)
+        task, number = locate(context.node_config, context.run_config)
+        with one_thread():
+            make = distill_share if ask.privacy is None else private_share
+            syn, share = make(task, ask, number, _weights(message))
+        arrays, scales = packed(syn.stored(), ask.wire)
+        about = share.model_copy(update={"scales": scales})
+        content = RecordDict({"set": arrays, "about": ConfigRecord({"share": to_text(about)})})
+        return Message(content=content, reply_to=message)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        """Send the global network after some training on what the client has."""
+        ask, weights = _asked(message), _weights(message)
+        if weights is None:
+            raise UsageError("the server sent no network to train")
+        task, number = locate(context.node_config, context.run_config)
+        proximal = "proximal-mu" in record_of(message.content, "ask", ConfigRecord)
+        with one_thread():
+            state, examples = train_locally(task, ask, number, weights, proximal=proximal)
+        arrays, _ = packed(state, "float16" if ask.wire == "float16" else "float32")
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": examples})})
+        return Message(content=content, reply_to=message)
+
+    return app
+
+
+def server_app(work: Callable[[Grid, Mapping[str, Any]], None]) -> ServerApp:
+    """Return the app of a server.
+
+    Args:
+        work: Carries out the run, on the grid that reaches the clients and with the configuration
+            of the run.
+    """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        """Carry out the run."""
+        work(grid, context.run_config)
+
+    return app

@@ -1,0 +1,101 @@
+"""The server's part: a global network, trained on the union of what clients sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from attar.artifact import Artifact, DataRecord, Environment, MethodRecord
+from attar.artifact.build import artifact_of
+from attar.contracts import SyntheticSet, Task
+from attar.cost import Cost
+from attar.errors import DivergenceError
+from attar.plugins import Modality
+from attar.protocols import Protocol
+from attar.rng import derive
+from attar.training import BatchEpochs, accuracy, fit
+from attar.unions import UnionSet
+from torch import Tensor, nn
+
+from attar_federated.around import load_weights
+from attar_federated.guard import Checked
+
+__all__ = ["held_out", "learned", "tested", "union_artifact"]
+
+
+def learned(
+    task: Task,
+    union: SyntheticSet,
+    arch: str,
+    protocol: Protocol,
+    seed: int,
+    *path: str | int,
+    start: Mapping[str, Tensor] | None = None,
+) -> nn.Module:
+    """Return a network trained on a set, as an evaluation trains it.
+
+    Args:
+        task: The server's data; its held-out part is used where the protocol selects by it.
+        union: The set.
+        arch: Architecture.
+        protocol: How.
+        seed: The run's seed.
+        path: What else tells this network from others.
+        start: State that it starts at; fresh by default.
+
+    Raises:
+        DivergenceError: If training diverges.
+    """
+    model = task.build(arch, derive(seed, "global", *path))
+    if start is not None:
+        load_weights(model, start)
+    epochs = BatchEpochs(union.decode().constant(), union.label_kind)
+    chooses = protocol.select == "validation" and task.size("validation")
+    fitted = fit(
+        model,
+        epochs,
+        protocol,
+        derive(seed, "global", "fit", *path),
+        task.augment,
+        score=(lambda now: accuracy(now, task, "validation")) if chooses else None,
+    )
+    if not math.isfinite(fitted.loss):
+        raise DivergenceError(
+            f"training on the union diverged after {fitted.steps} steps; lower the step size "
+            f"training.optimizer.lr (now: {protocol.optimizer.lr:g})"
+        )
+    return model
+
+
+def tested(model: nn.Module, task: Task) -> float:
+    """Return the test accuracy of a network in percent."""
+    return accuracy(model, task, "test")
+
+
+def held_out(model: nn.Module, task: Task) -> float | None:
+    """Return the accuracy of a network on held-out training data in percent; None without such."""
+    return accuracy(model, task, "validation") if task.size("validation") else None
+
+
+def union_artifact(
+    parts: Sequence[Checked],
+    data: DataRecord,
+    modality: Modality,
+    method: MethodRecord,
+    protocol: Protocol,
+    seed: int,
+) -> Artifact:
+    """Return what all clients sent as one artifact, whose counts are what they say that they have."""
+    told = [part.share.counts for part in parts if part.share.counts]
+    counts = tuple(map(sum, zip(*told, strict=True))) if told else tuple(0 for _ in data.classes)
+    return artifact_of(
+        data.model_copy(update={"counts": counts}),
+        modality,
+        UnionSet([part.syn for part in parts]),
+        kind="distilled",
+        method=method,
+        seed=seed,
+        cost=Cost(cpu=round(sum(part.share.cpu for part in parts), 2)),
+        environment=Environment.current(),
+        protocol=protocol,
+    )

@@ -1,0 +1,243 @@
+"""Which client holds which training samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from attar.contracts import Task
+from attar.errors import UsageError
+from attar.plugins import Captioned
+from attar.rng import derive
+from attar.settings import Settings, parse, unknown
+from pydantic import Field
+from torch import Tensor
+
+__all__ = ["PARTITIONS", "Partition", "histogram", "partition", "split_rows"]
+
+
+class _Drawn(Settings):
+    """Settings of a partition that has none."""
+
+
+class _Dirichlet(Settings):
+    """Shares of each class drawn from a Dirichlet distribution.
+
+    Attributes:
+        alpha: Concentration; the smaller, the fewer classes a client has.
+        least: Samples that each client has at least.
+    """
+
+    alpha: float = Field(default=0.5, gt=0)
+    least: int = Field(default=1, ge=0)
+
+
+class _Shards(Settings):
+    """Samples sorted by class and cut into shards, of which each client gets as many.
+
+    Attributes:
+        each: Shards of a client.
+    """
+
+    each: int = Field(default=2, ge=1)
+
+
+class _Pathological(Settings):
+    """Each client has samples of a few classes only.
+
+    Attributes:
+        classes: Classes of a client.
+    """
+
+    classes: int = Field(default=2, ge=1)
+
+
+class _Groups(Settings):
+    """Samples that belong together, as those of one speaker, are with one client.
+
+    Attributes:
+        pattern: Expression with ``(?P<group>…)`` on what samples are called, such as paths of files.
+    """
+
+    pattern: str
+
+
+def _iid(clients: int, settings: Any, seed: int) -> Any:
+    from flwr_datasets.partitioner import IidPartitioner
+
+    return IidPartitioner(num_partitions=clients)
+
+
+def _dirichlet(clients: int, settings: _Dirichlet, seed: int) -> Any:
+    from flwr_datasets.partitioner import DirichletPartitioner
+
+    return DirichletPartitioner(
+        num_partitions=clients,
+        partition_by="label",
+        alpha=settings.alpha,
+        min_partition_size=settings.least,
+        seed=seed,
+    )
+
+
+def _shards(clients: int, settings: _Shards, seed: int) -> Any:
+    from flwr_datasets.partitioner import ShardPartitioner
+
+    return ShardPartitioner(
+        num_partitions=clients, partition_by="label", num_shards_per_partition=settings.each, seed=seed
+    )
+
+
+def _pathological(clients: int, settings: _Pathological, seed: int) -> Any:
+    from flwr_datasets.partitioner import PathologicalPartitioner
+
+    return PathologicalPartitioner(
+        num_partitions=clients,
+        partition_by="label",
+        num_classes_per_partition=settings.classes,
+        class_assignment_mode="random",
+        seed=seed,
+    )
+
+
+def _groups(clients: int, settings: _Groups, seed: int) -> Any:
+    from flwr_datasets.partitioner import NaturalIdPartitioner
+
+    return NaturalIdPartitioner(partition_by="group")
+
+
+Maker = Callable[[int, Any, int], Any]
+
+PARTITIONS: Mapping[str, tuple[type[Settings], Maker]] = {
+    "dirichlet": (_Dirichlet, _dirichlet),
+    "groups": (_Groups, _groups),
+    "iid": (_Drawn, _iid),
+    "pathological": (_Pathological, _pathological),
+    "shards": (_Shards, _shards),
+}
+"""The partitions known: settings of each, and what makes the partitioner of flwr-datasets."""
+
+
+class Partition(Settings):
+    """A partition by name, as in ``dirichlet,alpha=0.1``.
+
+    Attributes:
+        name: One of :data:`PARTITIONS`.
+        values: Its settings.
+    """
+
+    name: str
+    values: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, text: str) -> Partition:
+        """Return the partition that a text names.
+
+        Raises:
+            UsageError: If the name is unknown or a setting does not fit.
+        """
+        # A pattern may hold commas, which therefore part settings only where a name and = follow.
+        name, *rest = re.split(r",(?=[a-z_]+=)", text)
+        if name not in PARTITIONS:
+            raise UsageError(unknown("partition", name, PARTITIONS))
+        given = dict(part.split("=", 1) for part in rest)
+        made = parse(PARTITIONS[name][0], given, name)
+        return cls(name=name, values=made.model_dump())
+
+
+def _group_names(task: Task, pattern: str) -> list[str]:
+    if not isinstance(task, Captioned):
+        raise UsageError(
+            f"the samples of {task.name!r} have no names to find groups in; choose another partition"
+        )
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"the pattern {pattern!r} is no regular expression: {error}") from error
+    if "group" not in expression.groupindex:
+        raise UsageError(f"the pattern {pattern!r} has no (?P<group>…) to tell groups by; add it")
+    found = []
+    for row in range(len(task.labels)):
+        match = expression.search(task.caption(row))
+        if match is None:
+            raise UsageError(
+                f"the sample {task.caption(row)[:60]!r} does not match the pattern {pattern!r}; change it so "
+                f"that every sample has a group"
+            )
+        found.append(match["group"])
+    return found
+
+
+def split_rows(task: Task, chosen: Partition, clients: int, seed: int) -> list[Tensor]:
+    """Return the training rows of each client, int64, disjoint and together all.
+
+    Args:
+        task: The real data.
+        chosen: The partition.
+        clients: Number of clients.
+        seed: Seed of what is drawn.
+
+    Raises:
+        UsageError: If the data cannot be split so.
+    """
+    from datasets import Dataset
+
+    gen = derive(seed, "partition")
+    # The partitioner for equal parts takes rows as they come, and files come sorted.
+    order = torch.randperm(len(task.labels), generator=gen)
+    labels = task.labels[order].tolist()
+    columns: dict[str, Sequence[Any]] = {"label": labels, "row": order.tolist()}
+    settings_type, maker = PARTITIONS[chosen.name]
+    settings = parse(settings_type, chosen.values, chosen.name)
+    if isinstance(settings, _Groups):
+        names = _group_names(task, settings.pattern)
+        columns["group"] = [names[row] for row in order.tolist()]
+        _check_groups(names, clients)
+    if clients > len(labels):
+        raise UsageError(
+            f"{len(labels)} samples cannot be shared among {clients} clients; ask for fewer clients"
+        )
+    partitioner = maker(clients, settings, int(torch.randint(2**31, (1,), generator=gen)))
+    partitioner.dataset = Dataset.from_dict(columns)
+    try:
+        shares = [partitioner.load_partition(number)["row"] for number in range(clients)]
+    except ValueError as error:
+        reason = str(error).split(".")[0]
+        raise UsageError(
+            f"{task.name!r} cannot be split by {chosen.name!r} among {clients} clients: {reason}; change the "
+            f"partition or ask for fewer clients"
+        ) from error
+    return [torch.tensor(sorted(rows), dtype=torch.int64) for rows in shares]
+
+
+def _check_groups(names: Sequence[str], clients: int) -> None:
+    found = sorted(set(names))
+    if len(found) != clients:
+        listed = ", ".join(found[:6]) + (", …" if len(found) > 6 else "")
+        raise UsageError(
+            f"the pattern finds {len(found)} groups ({listed}), so there must be as many clients; say --clients {len(found)}"
+        )
+
+
+def partition(task: Task, text: str, clients: int, seed: int) -> list[Task]:
+    """Return what each client has, apart from what the others have.
+
+    Args:
+        task: The real data.
+        text: The partition, such as ``iid`` or ``dirichlet,alpha=0.1``.
+        clients: Number of clients.
+        seed: Seed of what is drawn.
+
+    Raises:
+        UsageError: If the data cannot be split so.
+    """
+    rows = split_rows(task, Partition.of(text), clients, seed)
+    return list(task.partition(rows, derive(seed, "partition", "rest")))
+
+
+def histogram(tasks: Sequence[Task]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the training samples of each class that each client has, ``(clients, classes)``."""
+    return np.stack([task.counts.numpy() for task in tasks])
