@@ -34,6 +34,7 @@ __all__ = [
     "resolve",
     "stored_recipe",
     "with_settings",
+    "without_none",
 ]
 
 
@@ -142,7 +143,7 @@ class Recipe(Settings):
 
     def to_toml(self) -> str:
         """Return the recipe as TOML."""
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+        return tomli_w.dumps(without_none(self.model_dump(mode="json")))
 
     def difference(self, other: Recipe) -> str:
         """Return the first setting that differs, with both values, or ""."""
@@ -155,10 +156,10 @@ class Recipe(Settings):
         return ""
 
 
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what is None, for which TOML has no value; an absent setting means the same."""
     return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
+        key: without_none(value) if isinstance(value, Mapping) else value
         for key, value in values.items()
         if value is not None
     }
@@ -223,7 +224,7 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         stored = parse(plugin.Settings, recipe.parameterization, "parameterization")
         filled = {
             "objective": settings.model_dump(mode="json"),
-            "parameterization": _without_none(stored.model_dump(mode="json")),
+            "parameterization": without_none(stored.model_dump(mode="json")),
         }
         recipe = recipe.model_copy(update=filled)
     data = recipe.data.model_copy(update={"options": options.model_dump(mode="json")})

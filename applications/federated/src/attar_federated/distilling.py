@@ -11,10 +11,11 @@ from attar.artifact import Artifact, MethodRecord, data_record
 from attar.errors import UsageError
 from attar.recipe import resolve
 from attar.runs import start
+from attar.unions import UnionSet
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from torch import Tensor, nn
+from torch import Tensor
 
 from attar_federated.grid import CountingGrid
 from attar_federated.guard import Checked, Expected, checked_set, sender
@@ -42,8 +43,6 @@ class Distilling(Strategy):
         setting: What it works with.
 
     Attributes:
-        union: The union of the last round, once there is one.
-        network: The network trained on it.
         dropped: Replies that were not used.
         used: Clients whose sets the union holds.
         cpu: CPU seconds that they say they took.
@@ -56,8 +55,7 @@ class Distilling(Strategy):
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._seen: dict[str, int] = {}
-        self.union: Artifact | None = None
-        self.network: nn.Module | None = None
+        self._parts: list[Checked] = []
         self.dropped: list[Dropped] = []
         self.used: list[int] = []
         self.cpu = 0.0
@@ -95,19 +93,23 @@ class Distilling(Strategy):
         if not passed:
             reasons = "; ".join(f"client {one.client}: {one.reason}" for one in self.dropped[-3:])
             raise UsageError(f"no client sent a set that can be used ({reasons or 'none replied in time'})")
-        self.used, parts = list(passed), list(passed.values())
-        self.cpu = sum(part.share.cpu for part in parts)
-        self.union = self._united(parts)
-        self.network = learned(
+        self.used, self._parts = sorted(passed), list(passed.values())
+        self.cpu = sum(part.share.cpu for part in self._parts)
+        network = learned(
             task,
-            self.union.syn,
+            UnionSet([part.syn for part in self._parts]),
             self._setting.model,
             self._setting.protocol,
             recipe.run.seed,
             server_round,
             start=self._weights,
         )
-        return state_arrays(self.network, recipe), None
+        return state_arrays(network, recipe), None
+
+    @property
+    def union(self) -> Artifact | None:
+        """What the clients of the last round sent, as one artifact."""
+        return self._united(self._parts) if self._parts else None
 
     def _united(self, parts: list[Checked]) -> Artifact:
         recipe = self._setting.recipe

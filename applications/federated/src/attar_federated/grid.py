@@ -96,13 +96,15 @@ class CountingGrid(Grid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
         """Send messages and return the replies that come in time."""
-        left = set(self.push_messages(messages))
+        # In the order of sending, so that nothing depends on how names happen to be hashed.
+        left = list(self.push_messages(messages))
         end = None if timeout is None else time.monotonic() + timeout
         replies: list[Message] = []
         while left:
             found = list(self.pull_messages(left))
             replies += found
-            left -= {reply.metadata.reply_to_message_id for reply in found}
+            answered = {reply.metadata.reply_to_message_id for reply in found}
+            left = [name for name in left if name not in answered]
             if left and end is not None and time.monotonic() >= end:
                 break
             if left:

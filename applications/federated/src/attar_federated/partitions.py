@@ -218,7 +218,8 @@ def _check_groups(names: Sequence[str], clients: int) -> None:
     if len(found) != clients:
         listed = ", ".join(found[:6]) + (", …" if len(found) > 6 else "")
         raise UsageError(
-            f"the pattern finds {len(found)} groups ({listed}), so there must be as many clients; say --clients {len(found)}"
+            f"the pattern finds {len(found)} groups ({listed}), so there must be as many clients; say "
+            f"--clients {len(found)}"
         )
 
 

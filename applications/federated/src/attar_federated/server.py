@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from attar.artifact import Artifact, data_record
+from attar.artifact import Artifact, data_record, load
 from attar.contracts import Task
 from attar.cost import Cost, Meter
 from attar.errors import UsageError
@@ -20,7 +20,7 @@ from attar.registry import Registry
 from attar.reports import Score
 from attar.rng import derive
 from attar.settings import Record, parse
-from attar.trained import ModelRecord, Trained
+from attar.trained import ModelRecord, Trained, load_model
 from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from safetensors import SafetensorError
@@ -105,9 +105,14 @@ class _Rounds:
     def __init__(self, grid: Grid, setting: Setting, options: ServerOptions) -> None:
         self.setting, self.options = setting, options
         self.grid = CountingGrid(grid)
-        self.strategy = strategy_for(setting)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with the first round."""
+        setting = self.setting
         self.model = setting.task.build(setting.model, derive(setting.recipe.run.seed, "global"))
         self.arrays = state_arrays(self.model, setting.recipe)
+        self.strategy = strategy_for(setting)
         self.rounds: list[Round] = []
 
     def one(self, number: int) -> None:
@@ -177,6 +182,9 @@ def serve(
     meter = Meter()
     rounds = _Rounds(grid, setting, options)
     if options.resume:
+        complete = _complete(rounds)
+        if complete is not None:
+            return complete
         _resume(rounds)
     nodes = wait_for(grid, recipe.clients, options.wait)
     if not nodes:
@@ -218,6 +226,23 @@ def _save(rounds: _Rounds) -> None:
         file.write(json.dumps(rounds.rounds[-1].model_dump(mode="json")) + "\n")
 
 
+def _complete(rounds: _Rounds) -> Outcome | None:
+    """Return what a run that is complete ended with."""
+    out, recipe = rounds.options.out, rounds.setting.recipe
+    if out is None or not (out / RESULT).is_file() or not (out / MODEL).is_file():
+        return None
+    result = parse(FederatedResult, read_json(out / RESULT), RESULT)
+    saved = parse(_Saved, read_json(_checkpoint(out) / "state.json"), "state")
+    rounds.rounds = list(saved.rounds)
+    if saved.digest != recipe.digest() or (len(saved.rounds) < recipe.last and not rounds.done()):
+        rounds.rounds = []
+        return None
+    union = None if recipe.averages else load(out, registry=rounds.setting.registry)
+    return Outcome(
+        result=result, network=load_model(out / MODEL, registry=rounds.setting.registry), union=union
+    )
+
+
 def _resume(rounds: _Rounds) -> None:
     """Go on with what stands in the folder of the run, if anything does."""
     out = rounds.options.out
@@ -233,8 +258,11 @@ def _resume(rounds: _Rounds) -> None:
         raise UsageError(
             f"the checkpoint in {str(out)!r} is damaged ({error}); start again with --force"
         ) from error
-    rounds.arrays = state_arrays(rounds.model, recipe)
     rounds.rounds, rounds.strategy.dropped = list(saved.rounds), list(saved.dropped)
+    if not recipe.averages and (len(saved.rounds) >= recipe.last or rounds.done()):
+        # Killed after its last round and before the union was written: the sets are gone.
+        rounds.restart()
+    rounds.arrays = state_arrays(rounds.model, recipe)
 
 
 def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:

@@ -7,7 +7,7 @@ import json
 from typing import Any, Literal, TypeAlias
 
 import tomli_w
-from attar.recipe import DataRecipe, Recipe, RunRecipe, SizeRecipe
+from attar.recipe import DataRecipe, Recipe, RunRecipe, SizeRecipe, without_none
 from attar.settings import Settings
 from pydantic import Field, field_validator, model_validator
 
@@ -113,6 +113,12 @@ class FederatedRecipe(Settings):
     slack: float = Field(default=10.0, ge=1)
     run: RunRecipe = RunRecipe()
 
+    @field_validator("size", mode="before")
+    @classmethod
+    def _capped(cls, value: Any) -> Any:
+        # A client has what it has: where that is less than is asked for, it sends less.
+        return {"policy": "cap", **value} if isinstance(value, dict) else value
+
     @field_validator("partition")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -167,4 +173,4 @@ class FederatedRecipe(Settings):
 
     def to_toml(self) -> str:
         """Return the run as TOML."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return tomli_w.dumps(without_none(self.model_dump(mode="json")))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from attar.contracts import Task
 from attar.errors import UsageError
-from attar.files import check_free, check_ours
+from attar.files import check_free, check_ours, swap
 from attar.registry import Registry
 
 from attar_federated.flower import client_app, server_app
@@ -69,11 +70,29 @@ def simulate(
         UsageError: If something does not fit.
     """
     options = options or ServerOptions()
-    if options.out is not None and not options.resume:
-        check_free(options.out, force)
-        if force:
-            check_ours(options.out)
-            _clear(options.out)
+    out = options.out
+    if out is not None and not options.resume:
+        check_free(out, force)
+        if force and out.exists():
+            check_ours(out)
+            # What stands there goes once the new run is complete.
+            beside = out.with_name(f".{out.name}.new")
+            shutil.rmtree(beside, ignore_errors=True)
+            options = replace(options, out=beside)
+    outcome = _carried_out(task, recipe, engine, options, workers, registry)
+    if out is not None and options.out is not None and options.out != out:
+        swap(options.out, out)
+    return outcome
+
+
+def _carried_out(
+    task: Task | Source,
+    recipe: FederatedRecipe,
+    engine: Engine,
+    options: ServerOptions,
+    workers: int | None,
+    registry: Registry | None,
+) -> Outcome:
     source: Source = task if callable(task) else _Known(task)
     shares = shares_of(source, recipe.partition, recipe.clients, recipe.run.seed)
     counts = tuple(tuple(row) for row in histogram(shares).tolist())
@@ -105,12 +124,6 @@ class _Known:
         return isinstance(other, _Known) and other._task.fingerprint == self._task.fingerprint
 
 
-def _clear(out: Path) -> None:
-    import shutil
-
-    shutil.rmtree(out, ignore_errors=True)
-
-
 def _on_ray(
     app: Any,
     recipe: FederatedRecipe,
@@ -120,8 +133,6 @@ def _on_ray(
     registry: Registry | None,
 ) -> Outcome:
     """Carry out a run on Flower's simulation engine."""
-    import os
-
     from flwr.simulation import run_simulation
 
     found: list[Outcome] = []
