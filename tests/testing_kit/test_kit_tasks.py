@@ -193,6 +193,11 @@ class NoGradient(Wrapped):
         return changed.with_inputs(changed.inputs.detach() + 0 * batch.inputs)
 
 
+class KeepsNumbers(TensorTask):
+    def shared(self, classes, preprocessing):
+        return replace(super().shared(self.classes, preprocessing), classes=tuple(classes))
+
+
 class OneDrawForAll(Wrapped):
     def apply(self, batch, params, which):
         return super().apply(batch, params, torch.zeros_like(which))
@@ -218,6 +223,7 @@ WRONG = {
     "raw_bytes_add_up": Quick(FreeBytes),
     "subset_keeps_context": Quick(SubsetRenames),
     "partition_is_disjoint": Quick(WholeParts),
+    "shared_keeps_the_samples": Quick(KeepsNumbers),
     "preprocessing_is_json": Quick(TuplesInPreprocessing),
     "options_are_those_given": Quick(ForgetsOptions),
     "models_fit_the_task": with_architecture(Surplus),
@@ -251,7 +257,8 @@ def test_right_augmentation_keeps_every_law(broken, mode):
 
 # What else such a fault cannot but break: the domain rebuilt from what the task says is another.
 ALSO = {
-    "preprocessing_is_json": {"domain_is_the_tasks"},
+    "preprocessing_is_json": {"domain_is_the_tasks", "shared_keeps_the_samples"},
+    "task_is_complete": {"shared_keeps_the_samples"},
     "build_follows_generator": {"domain_is_the_tasks"},
 }
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from attar.errors import UsageError
 from attar.rng import derive
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -102,7 +101,7 @@ class _Checked(FedAvg):
             raise UsageError(f"it failed ({(reply.error.reason or 'no reason given')[:200]})")
         most = max(1, _MORE * self._setting.task.size("train"))
         state, examples = checked_weights(reply.content, self._like, self._setting.recipe.wire, most=most)
-        arrays = {name: Array(np.ascontiguousarray(each.numpy())) for name, each in state.items()}
+        arrays = {name: Array(each.contiguous().numpy()) for name, each in state.items()}
         reply.content = RecordDict(
             {"arrays": ArrayRecord(arrays), "metrics": MetricRecord({"num-examples": examples})}
         )

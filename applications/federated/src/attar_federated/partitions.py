@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,9 @@ class _Dirichlet(Settings):
 
 
 class _Shards(Settings):
-    """Samples sorted by class and cut into shards, of which each client gets as many.
+    """Samples sorted by class and cut into equal shards, of which each client gets as many.
+
+    What is left over where samples cannot be divided so is with none.
 
     Attributes:
         each: Shards of a client.
@@ -47,6 +50,9 @@ class _Shards(Settings):
 
 class _Pathological(Settings):
     """Each client has samples of a few classes only.
+
+    The first of them is dealt out in turn, so that no class is left over where there are as many
+    clients as classes; what no client was dealt is with none.
 
     Attributes:
         classes: Classes of a client.
@@ -98,7 +104,7 @@ def _pathological(clients: int, settings: _Pathological, seed: int) -> Any:
         num_partitions=clients,
         partition_by="label",
         num_classes_per_partition=settings.classes,
-        class_assignment_mode="random",
+        class_assignment_mode="first-deterministic",
         seed=seed,
     )
 
@@ -172,7 +178,7 @@ def _group_names(task: Task, pattern: str) -> list[str]:
 
 
 def split_rows(task: Task, chosen: Partition, clients: int, seed: int) -> list[Tensor]:
-    """Return the training rows of each client, int64, disjoint and together all.
+    """Return the training rows of each client, int64, disjoint.
 
     Args:
         task: The real data.
@@ -203,7 +209,10 @@ def split_rows(task: Task, chosen: Partition, clients: int, seed: int) -> list[T
     partitioner = maker(clients, settings, int(torch.randint(2**31, (1,), generator=gen)))
     partitioner.dataset = Dataset.from_dict(columns)
     try:
-        shares = [partitioner.load_partition(number)["row"] for number in range(clients)]
+        with warnings.catch_warnings():
+            # It warns each time that it draws once more, and says so in an error once it gives up.
+            warnings.simplefilter("ignore")
+            shares = [partitioner.load_partition(number)["row"] for number in range(clients)]
     except ValueError as error:
         reason = str(error).split(".")[0]
         raise UsageError(

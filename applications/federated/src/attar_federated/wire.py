@@ -47,7 +47,7 @@ def packed(tensors: Mapping[str, Tensor], wire: Wire) -> tuple[ArrayRecord, dict
                 value = value.to(torch.float16)
                 if not bool(torch.isfinite(value).all()):
                     raise UsageError(f"{name!r} does not fit into float16; choose --wire float32")
-        arrays[name] = Array(np.ascontiguousarray(value.numpy()))
+        arrays[name] = Array(value.contiguous().numpy())
     return ArrayRecord(arrays), scales
 
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from attar.cli import tables
 from attar.errors import PluginError, UsageError
-from attar.plugins import Recorded
 from attar.registry import GROUPS, Registry
 from attar.settings import Record, unknown
 
@@ -135,6 +134,8 @@ def _schemas() -> dict[str, type[BaseModel]]:
 
 def _application_schema(registry: Registry, name: str) -> type[BaseModel]:
     """Return the record that the command of an application prints as JSON."""
+    from attar.plugins import Recorded
+
     found = registry.get("applications", name)
     if not isinstance(found, Recorded):
         raise UsageError(

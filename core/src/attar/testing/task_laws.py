@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attar.batch import Batch
 from attar.contracts import Split, Task
+from attar.plugins import Shared
 from attar.rng import derive
 from attar.settings import parse
 from attar.testing.compare import floats, same_batch, surplus
@@ -218,6 +220,25 @@ def law_partition_is_disjoint(case: ModalityCase) -> None:
         _check_part(case, part, rows, f"part {index}")
 
 
+def law_shared_keeps_the_samples(case: ModalityCase) -> None:
+    """As a part of others with a class more, data have the same samples under the others' numbers."""
+    task = case.task
+    if not isinstance(task, Shared):
+        return
+    classes = ("a class of others", *reversed(task.classes))
+    found = task.shared(classes, dict(task.preprocessing))
+    number = torch.tensor([classes.index(name) for name in task.classes])
+    same = found.classes == classes and torch.equal(found.labels, number[task.labels])
+    require(same, "shared data do not have the classes of all, or not their numbers")
+    require(int(found.counts[0]) == 0, "shared data have samples of a class that they lack")
+    rows = case.all_rows[:6]
+    mine, theirs = task.view(rows), found.view(rows)
+    require(
+        same_batch(mine, Batch(theirs.inputs, mine.labels, theirs.targets)),
+        "shared data hold other samples than before",
+    )
+
+
 def law_preprocessing_is_json(case: ModalityCase) -> None:
     """Preprocessing is made of JSON values, since the artifact stores it."""
     values = dict(case.task.preprocessing)
@@ -249,6 +270,7 @@ TASK_LAWS = (
     law_raw_bytes_add_up,
     law_subset_keeps_context,
     law_partition_is_disjoint,
+    law_shared_keeps_the_samples,
     law_preprocessing_is_json,
     law_options_are_those_given,
 )
