@@ -170,7 +170,9 @@ def app(folder, cli, **config):
     options = [part for key, value in said.items() for part in (f"--{key}", value)]
     assert cli("federated", "app", folder / "app", "tensor", *options).code == 0
     text = (folder / "app" / "pyproject.toml").read_text()
-    text = text.replace('out = ""', f'out = "{folder / "run"}"').replace("timeout = 3600.0", "timeout = 150.0")
+    text = text.replace('out = ""', f'out = "{folder / "run"}"').replace(
+        "timeout = 3600.0", "timeout = 150.0"
+    )
     (folder / "app" / "pyproject.toml").write_text(text)
     return folder / "app"
 
@@ -200,7 +202,9 @@ def test_a_node_without_a_key_that_is_known_is_refused(tmp_path, cli):
         assert node.returncode != 0
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the platform has no pipes with names to block a node with")
+@pytest.mark.skipif(
+    not hasattr(os, "mkfifo"), reason="the platform has no pipes with names to block a node with"
+)
 def test_a_node_that_is_killed_in_a_round_does_not_stop_the_run(tmp_path, cli):
     place = app(tmp_path, cli)
     blocked = tmp_path / "never.npz"
@@ -209,7 +213,9 @@ def test_a_node_that_is_killed_in_a_round_does_not_stop_the_run(tmp_path, cli):
         here.node(0, "partition-id=0")
         victim = here.node(1, f'data="{blocked}"')
         here.call("flwr", "run", place, "here")
-        here.until(lambda: self_has(here, "superlink.log", "distill") or here.runs()[0]["status"] == "running")
+        here.until(
+            lambda: self_has(here, "superlink.log", "distill") or here.runs()[0]["status"] == "running"
+        )
         time.sleep(10)
         os.killpg(victim.pid, signal.SIGKILL)
         ended = here.finished()

@@ -101,7 +101,7 @@ def sample_infos(
 
 
 def _neighbors(batch: Batch, task: Task, count: int) -> list[tuple[Neighbor, ...]]:
-    if not isinstance(task, Captioned) or not isinstance(batch.inputs, Tensor):
+    if not isinstance(task, Captioned) or not task.caption(0) or not isinstance(batch.inputs, Tensor):
         raise UsageError(
             f"the samples of {task.name!r} have no names to tell which are nearest; leave out --data"
         )

@@ -155,7 +155,7 @@ class Partition(Settings):
 
 
 def _group_names(task: Task, pattern: str) -> list[str]:
-    if not isinstance(task, Captioned):
+    if not isinstance(task, Captioned) or not task.caption(0):
         raise UsageError(
             f"the samples of {task.name!r} have no names to find groups in; choose another partition"
         )

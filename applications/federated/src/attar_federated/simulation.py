@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -79,10 +80,23 @@ def simulate(
             beside = out.with_name(f".{out.name}.new")
             shutil.rmtree(beside, ignore_errors=True)
             options = replace(options, out=beside)
-    outcome = _carried_out(task, recipe, engine, options, workers, registry)
+    with _quiet_flower():
+        outcome = _carried_out(task, recipe, engine, options, workers, registry)
     if out is not None and options.out is not None and options.out != out:
         swap(options.out, out)
     return outcome
+
+
+@contextmanager
+def _quiet_flower() -> Iterator[None]:
+    """Let Flower report errors only: what else it says at length, we say in a line."""
+    logger = logging.getLogger("flwr")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _carried_out(
@@ -140,28 +154,21 @@ def _on_ray(
     def work(grid: Any, config: Mapping[str, Any]) -> None:
         found.append(serve(grid, recipe, task, options, registry))
 
-    logger = logging.getLogger("flwr")
-    level = logger.level
-    # It says at length what we say in a line, and that it will be replaced by a server that stays.
-    logger.setLevel(logging.ERROR)
-    try:
-        run_simulation(
-            server_app=server_app(work),
-            client_app=app,
-            num_supernodes=recipe.clients,
-            backend_config={
-                "init_args": {
-                    "num_cpus": workers or os.cpu_count() or 1,
-                    "num_gpus": 0,
-                    "include_dashboard": False,
-                    "log_to_driver": False,
-                    "logging_level": logging.ERROR,
-                },
-                "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+    run_simulation(
+        server_app=server_app(work),
+        client_app=app,
+        num_supernodes=recipe.clients,
+        backend_config={
+            "init_args": {
+                "num_cpus": workers or os.cpu_count() or 1,
+                "num_gpus": 0,
+                "include_dashboard": False,
+                "log_to_driver": False,
+                "logging_level": logging.ERROR,
             },
-        )
-    finally:
-        logger.setLevel(level)
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+        },
+    )
     if not found:
         raise UsageError("the simulation ended without a result; look at what it said with --verbose")
     return found[0]

@@ -67,12 +67,14 @@ class MappedItems:
         labels: Class of each sample, int64 ``(n,)``.
         hashes: Hash of each sample's encoded bytes, uint8 ``(n, 16)``.
         decoder: What decoded them.
+        names: Name of each sample's file; () where they have none.
     """
 
     path: Path
     labels: Tensor
     hashes: NDArray[Any]
     decoder: Decoder
+    names: tuple[str, ...] = ()
 
     @property
     def feature(self) -> tuple[int, ...]:
@@ -90,6 +92,10 @@ class MappedItems:
     def read(self, rows: Tensor) -> Tensor:
         """Return samples ``(k, *feature)``."""
         return torch.from_numpy(np.ascontiguousarray(self._values[rows.numpy()]))
+
+    def name(self, row: int) -> str:
+        """Return the name of a sample's file, or "" where it has none."""
+        return self.names[row] if self.names else ""
 
     def fingerprint(self, rows: Tensor | None = None) -> str:
         """Return a hash of contents, labels and the form that samples are brought to."""
@@ -143,6 +149,10 @@ class DecodedItems:
             for place, sample in enumerate(each(self._decode, rows.tolist())):
                 values[place] = sample
         return torch.from_numpy(values)
+
+    def name(self, row: int) -> str:
+        """Return the name of a sample's file, or "" where it has none."""
+        return self.source.name(row)
 
     def fingerprint(self, rows: Tensor | None = None) -> str:
         """Return a hash of contents, labels and the form that samples are brought to."""
@@ -207,12 +217,17 @@ def items_of(
             if hashes is None or path is None or not path.is_file():
                 hashes, path = _build(source, decoder, folder, threads, show)
                 _write_array(index, hashes)
-            return MappedItems(path, source.labels, hashes, decoder)
+            return MappedItems(path, source.labels, hashes, decoder, _names(source))
         if hashes is None:
             logger.info("reading every %s once, to tell later whether one was changed", decoder.noun)
             hashes = _read_hashes(source, decoder.noun, threads, show)
             _write_array(index, hashes)
     return DecodedItems(source, decoder, hashes, threads)
+
+
+def _names(source: EncodedSource) -> tuple[str, ...]:
+    names = tuple(source.name(row) for row in range(len(source)))
+    return names if any(names) else ()
 
 
 def _values_file(folder: Path, hashes: NDArray[Any], decoder: Decoder) -> Path:

@@ -193,7 +193,7 @@ class Captioned(Protocol):
     """What a task offers beside, where its samples have names or are words."""
 
     def caption(self, row: int) -> str:
-        """Return what a training row is called."""
+        """Return what a training row is called; "" for all where these samples have no names."""
 
 
 @runtime_checkable

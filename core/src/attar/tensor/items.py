@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attar.errors import UsageError
 
-__all__ = ["ArrayItems", "Items", "ItemsView", "JoinedItems", "RelabeledItems", "check_labels"]
+__all__ = ["ArrayItems", "Items", "ItemsView", "JoinedItems", "RelabeledItems", "check_labels", "sample_name"]
 
 
 class Items(Protocol):
@@ -35,6 +35,19 @@ class Items(Protocol):
 
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of these samples in their cheapest lossless form."""
+
+
+@runtime_checkable
+class _Named(Protocol):
+    """What items offer beside, whose samples have names, as files do."""
+
+    def name(self, row: int) -> str:
+        """Return the name of a sample, or "" where it has none."""
+
+
+def sample_name(items: Items, row: int) -> str:
+    """Return what a sample is called, or "" where such items have no names."""
+    return items.name(row) if isinstance(items, _Named) else ""
 
 
 class ArrayItems:
@@ -159,6 +172,10 @@ class ItemsView:
         """Return the bytes of the samples in their cheapest lossless form."""
         return self._items.nbytes(self._rows[rows])
 
+    def name(self, row: int) -> str:
+        """Return what a sample is called, or "" where it has no name."""
+        return sample_name(self._items, int(self._rows[row]))
+
 
 class JoinedItems:
     """Several items one after another, without a copy.
@@ -208,6 +225,11 @@ class JoinedItems:
             digest.update(places.numpy().tobytes())
         return digest.hexdigest()
 
+    def name(self, row: int) -> str:
+        """Return what a sample is called, or "" where it has no name."""
+        ((part, _, own),) = self._shares(torch.tensor([row]))
+        return sample_name(part, int(own))
+
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples in their cheapest lossless form."""
         return sum(part.nbytes(own) for part, _, own in self._shares(rows))
@@ -249,3 +271,7 @@ class RelabeledItems:
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples in their cheapest lossless form."""
         return self._items.nbytes(rows)
+
+    def name(self, row: int) -> str:
+        """Return what a sample is called, or "" where it has no name."""
+        return sample_name(self._items, row)

@@ -21,7 +21,7 @@ from attar.protocols import PROTOCOLS, Protocol
 from attar.registry import Registry
 from attar.rows import RowsByClass
 from attar.settings import parse
-from attar.tensor.items import Items, ItemsView, RelabeledItems, check_labels
+from attar.tensor.items import Items, ItemsView, RelabeledItems, check_labels, sample_name
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import make_set
 
@@ -137,6 +137,10 @@ class TensorTask:
         """Return preprocessed training rows as vectors, float32 ``(k, d)``."""
         inputs: Tensor = self.gather(rows).inputs
         return inputs.flatten(1)
+
+    def caption(self, row: int) -> str:
+        """Return what a training row is called, as a file is; "" where it has no name."""
+        return sample_name(self.train, row)
 
     def draw(self, n: int, gen: Generator, labels: Sequence[int] | None = None) -> Batch:
         """Return up to `n` random training samples of each label, without replacement."""
