@@ -137,9 +137,7 @@ def train_locally(
     model = own.build(ask.model, gen)
     load_weights(model, weights)
     model.train()
-    optimizer = OptimSpec(
-        name="sgd", lr=local.lr, momentum=local.momentum, weight_decay=local.weight_decay
-    ).build(model.parameters())
+    optimizer = _optimizer(own, local).build(model.parameters())
     if proximal:
         _pull(optimizer, local)
     augment = own.augment if local.augment else None
@@ -148,6 +146,12 @@ def train_locally(
             for batch in own.epoch("train", local.batch, gen):
                 train_step(model, optimizer, batch, "hard", augment, gen)
     return dict(model.state_dict()), len(own.labels)
+
+
+def _optimizer(task: Task, local: LocalSettings) -> OptimSpec:
+    if local.lr is None:
+        return next(iter(task.protocols.values())).optimizer
+    return OptimSpec(name="sgd", lr=local.lr, momentum=local.momentum, weight_decay=local.weight_decay)
 
 
 def _pull(optimizer: torch.optim.Optimizer, local: LocalSettings) -> None:

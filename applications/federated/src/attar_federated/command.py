@@ -135,9 +135,24 @@ def _plan(recipe: FederatedRecipe, place: Path, source: Located, as_json: bool) 
     if as_json:
         tables.print_json(plan)
         return
-    said = plan.model_dump()
-    said["counts"] = "\n".join(f"client {number}: {sum(row):,} {row}" for number, row in enumerate(counts))
+    said = plan.model_dump(exclude={"counts"})
     tables.print_pairs(said, title="would simulate")
+    _say_clients(counts, source().classes)
+
+
+def _say_clients(counts: Sequence[Sequence[int]], classes: Sequence[str], most: int = 12) -> None:
+    """Print who has how much, class by class where they fit on a screen."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    shown = classes if len(classes) <= most else ()
+    for name in ("client", "samples", "classes", *shown):
+        table.add_column(Text(name), justify="right")
+    for number, row in enumerate(counts):
+        have = sum(n > 0 for n in row)
+        table.add_row(str(number), f"{sum(row):,}", str(have), *(f"{n:,}" for n in row[: len(shown)]))
+    tables.console().print(table)
 
 
 def _megabytes(n: int) -> str:

@@ -72,8 +72,14 @@ class Expected:
             most=tuple(most),
             decoded=len(batch),
             feature=tuple(task.feature),
-            bounds=tuple(slack * max(float(part.abs().max()), 1e-6) for part in _leaves(batch)),
+            bounds=tuple(slack * _reach(part, place) for place, part in enumerate(_leaves(batch))),
         )
+
+
+def _reach(part: Tensor, place: int) -> float:
+    """Return how far the values of a part of the inputs reach; what joins samples may reach 1 at least."""
+    largest = float(part.abs().max()) if part.numel() else 0.0
+    return max(largest, 1.0 if place else 1e-6)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -209,8 +211,8 @@ def split_rows(task: Task, chosen: Partition, clients: int, seed: int) -> list[T
     partitioner = maker(clients, settings, int(torch.randint(2**31, (1,), generator=gen)))
     partitioner.dataset = Dataset.from_dict(columns)
     try:
-        with warnings.catch_warnings():
-            # It warns each time that it draws once more, and says so in an error once it gives up.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            # It draws bars of its own, and warns of each draw that it makes again until it gives up.
             warnings.simplefilter("ignore")
             shares = [partitioner.load_partition(number)["row"] for number in range(clients)]
     except ValueError as error:

@@ -22,16 +22,16 @@ class LocalSettings(Settings):
     Attributes:
         epochs: Passes over the client's data in a round.
         batch: Samples per step.
-        lr: Step size of SGD.
-        momentum: Its momentum, which starts anew each round.
-        weight_decay: Its weight decay.
+        lr: Step size of SGD; None takes the optimizer that networks on such data are trained with.
+        momentum: Momentum of SGD, which starts anew each round.
+        weight_decay: Weight decay of SGD.
         augment: Whether the augmentation of the data is applied.
         mu: Weight of FedProx's proximal term ``mu / 2 · ‖w − w_global‖²``; FedAvg has none.
     """
 
     epochs: int = Field(default=1, ge=1)
     batch: int = Field(default=64, ge=1)
-    lr: float = Field(default=0.01, gt=0)
+    lr: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     augment: bool = False
