@@ -9,7 +9,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import typer
+from attar.cli.applications import with_applications
 from attar.cli.main import app
+from attar.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,4 +47,6 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 def commands() -> str:
     """Return the sections of all commands, in Markdown."""
-    return "\n".join(_command("attar", typer.main.get_command(app)))
+    registry = Registry()
+    whole = with_applications(app, registry.names("applications"), registry)
+    return "\n".join(_command("attar", typer.main.get_command(whole)))

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="groups of processes are ended as on Unix"),
+]
 trustme = pytest.importorskip("trustme", reason="trustme makes the certificates of this test")
 
 PATIENCE = 240.0

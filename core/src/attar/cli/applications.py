@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import typer
@@ -12,16 +12,16 @@ from attar.registry import Entry, Registry
 __all__ = ["with_applications"]
 
 
-def with_applications(app: typer.Typer, arguments: Sequence[str], registry: Registry) -> typer.Typer:
+def with_applications(app: typer.Typer, called: Collection[str], registry: Registry) -> typer.Typer:
     """Return a command line with the commands of all applications that are installed.
 
-    Only the application that is called is loaded; the others are announced by what their
-    distributions say of themselves, so that help stays quick and a broken one keeps no other
-    command from working.
+    Only those that are called are loaded; the others are announced by what their distributions
+    say of themselves, so that help stays quick and a broken one keeps no other command from
+    working.
 
     Args:
         app: The command line of the core, which is left as it is.
-        arguments: What the command line is called with.
+        called: Names of the applications that are called.
         registry: The plugins known.
     """
     entries = registry.entries("applications")
@@ -32,9 +32,8 @@ def with_applications(app: typer.Typer, arguments: Sequence[str], registry: Regi
     whole.registered_callback = app.registered_callback
     whole.registered_commands = list(app.registered_commands)
     whole.registered_groups = list(app.registered_groups)
-    called = next((word for word in arguments if not word.startswith("-")), None)
     for name in sorted({entry.name for entry in entries}):
-        if name == called:
+        if name in called:
             registry.get("applications", name).register(whole)
         else:
             first = next(entry for entry in entries if entry.name == name)

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     code: int | None = DONE
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        whole = with_applications(app, given, Registry())
+        whole = with_applications(app, [word for word in given if not word.startswith("-")][:1], Registry())
         result = whole(args=arguments, prog_name="attar", standalone_mode=False)
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:
