@@ -13,6 +13,7 @@ from attar_federated.grid import Bytes
 from attar_federated.privacy import guarantee_of
 from attar_federated.records import Ask
 from attar_federated.results import NO_GUARANTEE, Round, reached
+from attar_federated.server import serve
 
 
 @pytest.mark.parametrize("protocol", ["one-shot", "feddm", "fedavg", "fedprox"])
@@ -301,6 +302,12 @@ def test_several_networks_of_one_union_give_a_spread(recipe, run):
 def test_rounds_end_once_the_target_is_held(recipe, run):
     found = run(recipe(protocol="fedavg", rounds=10, target=1.0, hold=2)).result
     assert len(found.rounds) == 2
+
+
+def test_a_target_is_never_judged_by_the_test(recipe, clients):
+    blind = toy_task((6,), classes=4, n=40, modality="tensor", validation=0)
+    with pytest.raises(UsageError, match="a target is judged on held-out data"):
+        serve(clients([blind]), recipe(protocol="fedavg", clients=1, target=50.0), blind)
 
 
 def _rounds(*accuracies):

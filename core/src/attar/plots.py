@@ -13,14 +13,17 @@ import numpy as np
 from attar.errors import UsageError
 from attar.reports import Report, Score
 
-__all__ = ["ComparedLine", "accuracy_plot", "comparison_plot", "confusion_plot"]
+__all__ = ["ComparedLine", "accuracy_plot", "comparison_plot", "confusion_plot", "new_figure", "png_of"]
 
 _MOST_NAMED = 40
 _TITLES = {"ipc": "samples per class", "cpu": "CPU seconds that making a set took"}
 
 
-def _figure(width: float, height: float) -> Any:
-    # A figure of its own, not through pyplot, needs no display and keeps no state.
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure of a size in inches.
+
+    It is one of its own, not through pyplot, which needs no display and keeps no state.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -29,7 +32,8 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _png(figure: Any) -> bytes:
+def png_of(figure: Any) -> bytes:
+    """Return a figure as a PNG file."""
     target = io.BytesIO()
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; that is no reason to warn.
@@ -52,7 +56,7 @@ def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n = len(classes)
     side = float(np.clip(0.42 * n + 1.8, 3.2, 14))
-    figure = _figure(side, side)
+    figure = new_figure(side, side)
     axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     axes.set_xlabel("answer")
@@ -65,7 +69,7 @@ def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
         for (true, answer), value in np.ndenumerate(share):
             color = "white" if value > 50 else "black"
             axes.text(answer, true, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _check_alike(reports: Sequence[Report]) -> None:
@@ -99,7 +103,7 @@ def accuracy_plot(reports: Sequence[tuple[float, Report]], against: str) -> byte
     if not reports:
         raise UsageError("there is nothing to plot; evaluate the runs first")
     _check_alike([report for _, report in reports])
-    figure = _figure(6.4, 4.2)
+    figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
     lines: dict[str, list[tuple[float, Score]]] = {}
     for where, report in reports:
@@ -119,7 +123,7 @@ def accuracy_plot(reports: Sequence[tuple[float, Report]], against: str) -> byte
     axes.set_title(f"{first.data}, {first.architecture}, {first.protocol.name}", fontsize=9, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _draw_lines(axes: Any, lines: Mapping[str, Sequence[tuple[float, Score]]], methods: set[str]) -> None:
@@ -171,7 +175,7 @@ def comparison_plot(lines: Sequence[ComparedLine], about: str, title: str, whole
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure = _figure(8.0, 4.8)
+    figure = new_figure(8.0, 4.8)
     axes = figure.add_subplot()
     for line in lines:
         _draw_compared(axes, line)
@@ -189,7 +193,7 @@ def comparison_plot(lines: Sequence[ComparedLine], about: str, title: str, whole
     axes.grid(alpha=0.3)
     for text in axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5)).get_texts():
         text.set_parse_math(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _draw_compared(axes: Any, line: ComparedLine) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from attar.contracts import Context, LabelKind, Objective, Subject, SyntheticSet
-from attar.cost import Cost
-from attar.objectives.sources import Fresh, FreshState
+from attar.contracts import Context, LabelKind, Objective
+from attar.objectives.sources import Fresh
 from attar.optim import OptimSpec
 from attar.plugins import Method
 from torch import Tensor, nn
@@ -24,14 +23,12 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 @dataclass(frozen=True)
-class Around:
+class Around(Fresh):
     """Networks at random places around one, each used for a number of steps.
 
     Attributes:
-        model: Architecture.
         weights: State of the network in the middle.
         radius: Norm of what is added to all its parameters together; 0 for the network itself.
-        reuse: Steps that each network is used for.
 
     References:
         Xiong et al., "FedDM: Iterative Distribution Matching for Communication-Efficient Federated
@@ -39,38 +36,19 @@ class Around:
         as a network has, all of it lies outside, so that what is cut lies on the sphere.
     """
 
-    model: str
-    weights: Mapping[str, Tensor]
-    radius: float
-    reuse: int = 1
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    radius: float = 0.0
 
-    def prepare(self, ctx: Context) -> Cost:
-        """Do nothing: the network in the middle was sent."""
-        return Cost()
-
-    def init(self, ctx: Context) -> FreshState:
-        """Return the state before the first step."""
-        return FreshState()
-
-    def next(self, state: FreshState, ctx: Context, syn: SyntheticSet) -> Subject:
-        """Return the network of the current step, drawing it if its turn begins."""
-        version = ctx.clock.step // self.reuse
-        known = state.models.get(ctx.clock.subject)
-        if known is None or known[0] != version:
-            known = (version, self._drawn(ctx, version))
-            state.models[ctx.clock.subject] = known
-        return Subject(model=known[1], version=version)
-
-    def _drawn(self, ctx: Context, version: int) -> nn.Module:
-        model: nn.Module = ctx.task.build(self.model, ctx.gen("model", version))
+    def _build(self, ctx: Context, version: int) -> nn.Module:
+        model = super()._build(ctx, version)
         load_weights(model, self.weights)
-        model.requires_grad_(False)
         gen = ctx.gen("around", version)
         away = [torch.randn(parameter.shape, generator=gen) for parameter in model.parameters()]
         norm = torch.stack([(part**2).sum() for part in away]).sum().sqrt()
-        for parameter, part in zip(model.parameters(), away, strict=True):
-            parameter.add_(part, alpha=float(self.radius / norm))
-        return model.to(ctx.device).train()
+        with torch.no_grad():
+            for parameter, part in zip(model.parameters(), away, strict=True):
+                parameter.add_(part, alpha=float(self.radius / norm))
+        return model
 
 
 class AroundMethod:

@@ -22,7 +22,7 @@ from torch import Tensor
 from attar_federated.around import Around, AroundMethod, load_weights
 from attar_federated.records import Ask, LocalSettings, Share
 
-__all__ = ["check_around", "distill_share", "one_thread", "prepared", "train_locally"]
+__all__ = ["check_around", "client_seed", "distill_share", "one_thread", "prepared", "train_locally"]
 
 
 @contextmanager
@@ -50,6 +50,12 @@ def prepared(task: Task, ask: Ask) -> Task:
             f"data of the modality {task.modality!r} cannot take them over; load the same data everywhere"
         )
     return task.shared(ask.classes, ask.preprocessing)
+
+
+def client_seed(ask: Ask, number: int) -> int:
+    """Return the seed of a client's draws in a round."""
+    gen = derive(ask.recipe.run.seed, "client", ask.round, number)
+    return int(torch.randint(2**31, (1,), generator=gen))
 
 
 def check_around(method: Method, name: str, settings: object) -> None:
@@ -97,7 +103,7 @@ def distill_share(
     registry = registry or Registry()
     meter = Meter()
     own = prepared(task, ask)
-    seed = int(torch.randint(2**31, (1,), generator=derive(ask.recipe.run.seed, "client", ask.round, number)))
+    seed = client_seed(ask, number)
     recipe = ask.recipe.model_copy(update={"run": ask.recipe.run.model_copy(update={"seed": seed})})
     resolved = _around(resolve(recipe, registry), ask, weights)
     artifact = distill_recipe(own, resolved, RunSettings(out=None), registry)

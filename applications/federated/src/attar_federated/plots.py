@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from attar.plots import new_figure, png_of
 
 from attar_federated.results import FederatedResult
 
 __all__ = ["clients_plot", "rounds_plot"]
 
 _MOST_NAMED = 20
-
-
-def _figure(width: float, height: float) -> Any:
-    # A figure of its own, not through pyplot, needs no display and keeps no state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Any) -> bytes:
-    target = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
 
 
 def clients_plot(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str = "") -> bytes:
@@ -49,7 +30,7 @@ def clients_plot(counts: Sequence[Sequence[int]], classes: Sequence[str], title:
 
     table = np.asarray(counts, dtype=np.int64)
     clients = len(table)
-    figure = _figure(7.2, float(np.clip(0.3 * clients + 1.4, 2.4, 14)))
+    figure = new_figure(7.2, float(np.clip(0.3 * clients + 1.4, 2.4, 14)))
     axes = figure.add_subplot()
     left = np.zeros(clients)
     colors = colormaps["tab20" if len(classes) > 10 else "tab10"]
@@ -64,7 +45,7 @@ def clients_plot(counts: Sequence[Sequence[int]], classes: Sequence[str], title:
     axes.set_title(title, fontsize=9, parse_math=False)
     for text in axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5)).get_texts():
         text.set_parse_math(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def rounds_plot(results: Sequence[tuple[str, FederatedResult]], against: Literal["bytes", "rounds"]) -> bytes:
@@ -80,7 +61,7 @@ def rounds_plot(results: Sequence[tuple[str, FederatedResult]], against: Literal
     from matplotlib import colormaps
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    figure = _figure(7.2, 4.4)
+    figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     for number, (name, result) in enumerate(results):
         sent = np.cumsum([each.bytes.up + each.bytes.down for each in result.rounds]) / 1e6
@@ -105,4 +86,4 @@ def rounds_plot(results: Sequence[tuple[str, FederatedResult]], against: Literal
     axes.grid(alpha=0.3)
     for text in axes.legend(fontsize=8, loc="lower right").get_texts():
         text.set_parse_math(False)
-    return _png(figure)
+    return png_of(figure)

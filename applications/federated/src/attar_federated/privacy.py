@@ -25,7 +25,7 @@ from attar.runs import storage_settings
 from attar.settings import parse
 from torch import Generator, Tensor
 
-from attar_federated.clients import prepared
+from attar_federated.clients import client_seed, prepared
 from attar_federated.records import Ask, Share
 from attar_federated.results import Privacy
 from attar_federated.settings import FederatedRecipe, PrivacySettings
@@ -192,7 +192,7 @@ def private_share(
     if not any(counts):
         raise UsageError("no class has enough samples once noise is added")
     recipe = ask.recipe
-    seed = int(torch.randint(2**31, (1,), generator=derive(recipe.run.seed, "client", ask.round, number)))
+    seed = client_seed(ask, number)
     syn = _start(own, ask, chosen, counts, seed, registry)
     loss = PrivateMeanEmbedding(
         divisors=tuple(privacy.rate * n for n in counts),

@@ -73,6 +73,11 @@ class Setting:
         Raises:
             UsageError: Naming it.
         """
+        if self.recipe.target and not self.task.size("validation"):
+            raise UsageError(
+                f"a target is judged on held-out data, which {self.task.name!r} has not; load it with a "
+                f"validation part, as by --set data.validation=0.1, or leave the target out"
+            )
         if self.recipe.averages:
             return
         resolved = resolve(self.recipe.recipe(), self.registry)
