@@ -78,6 +78,36 @@ def test_a_complete_run_resumes_to_itself_and_averaging_goes_on_with_more_rounds
     assert average(2, "--resume")["rounds"][0] == first["rounds"][0]
 
 
+def test_a_recipe_is_repeated_to_the_same_bytes(cli, tmp_path):
+    first = simulate(cli, tmp_path / "run", "--set", "lr=0.5", "--json").json
+    again = cli(
+        "federated", "run", tmp_path / "run", "--engine", "inline", "--out", tmp_path / "again", "--json"
+    ).json
+    assert again["accuracy"] == first["accuracy"]
+    one, two = (tmp_path / name / "artifact" / "data.safetensors" for name in ("run", "again"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_recipe_is_changed_by_settings(cli, tmp_path):
+    simulate(cli, tmp_path / "run")
+    options = ("--set", "clients=2", "--engine", "inline", "--dry-run", "--json")
+    assert len(cli("federated", "run", tmp_path / "run", *options).json["counts"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nonsense", "cannot be read"),
+        ('model = "evil:network"\n[data]\nmodality = "tensor"\nname = "digits"', "names code, model"),
+        ('[data]\nmodality = "tensor"\nname = "../secret"', "named without a path"),
+        ('speed = 3\n[data]\nmodality = "tensor"\nname = "digits"', "unknown setting 'speed'"),
+    ],
+)
+def test_a_recipe_of_a_stranger_is_checked(text, told, cli, tmp_path):
+    (tmp_path / "recipe.toml").write_text(text)
+    assert told in cli("federated", "run", tmp_path / "recipe.toml").refusal
+
+
 def test_dry_run_says_who_has_what_and_does_nothing(cli, tmp_path):
     plan = simulate(cli, tmp_path / "run", "--partition", "dirichlet,alpha=0.1", "--dry-run", "--json").json
     assert sum(map(sum, plan["counts"])) == 1294

@@ -205,21 +205,33 @@ def test_a_node_without_a_key_that_is_known_is_refused(tmp_path, cli):
         assert node.returncode != 0
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "mkfifo"), reason="the platform has no pipes with names to block a node with"
-)
+SLOW = """
+import pathlib
+import time
+
+from attar_federated.deployment import own_data
+from attar_federated.flower import client_app
+
+
+def slowly(node, config):
+    if "slow" in node:
+        pathlib.Path(node["slow"]).touch()
+        time.sleep(600)
+    return own_data(node, config)
+
+
+app = client_app(slowly)
+"""
+
+
 def test_a_node_that_is_killed_in_a_round_does_not_stop_the_run(tmp_path, cli):
-    place = app(tmp_path, cli)
-    blocked = tmp_path / "never.npz"
-    os.mkfifo(blocked)
+    place, begun = app(tmp_path, cli), tmp_path / "begun"
+    (place / "attar_app" / "client_app.py").write_text(SLOW)
     with federation(tmp_path) as here:
         here.node(0, "partition-id=0")
-        victim = here.node(1, f'data="{blocked}"')
+        victim = here.node(1, f'partition-id=1 slow="{begun}"')
         here.call("flwr", "run", place, "here")
-        here.until(
-            lambda: self_has(here, "superlink.log", "distill") or here.runs()[0]["status"] == "running"
-        )
-        time.sleep(10)
+        here.until(begun.exists)
         os.killpg(victim.pid, signal.SIGKILL)
         ended = here.finished()
         assert ended["status"] == "finished:completed", (ended, here.logs())
@@ -227,8 +239,3 @@ def test_a_node_that_is_killed_in_a_round_does_not_stop_the_run(tmp_path, cli):
     assert result["rounds"][0]["clients"] == 1
     assert len(result["dropped"]) == 1
     assert "Node Unavailable" in result["dropped"][0]["reason"]
-
-
-def self_has(here, name, text):
-    path = here.folder / name
-    return path.is_file() and text in path.read_text(errors="replace")

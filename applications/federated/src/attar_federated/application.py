@@ -100,8 +100,6 @@ def simulate(
     command.simulate(
         o.given(
             modality=modality or modality_option,
-            data=data,
-            root=None if root is None else str(root),
             protocol=protocol,
             clients=clients,
             partition=partition,
@@ -119,19 +117,66 @@ def simulate(
             privacy=privacy,
             seed=seed,
         ),
-        changes=o.parse_changes(changes),
-        download=download,
-        cache=cache,
-        engine=engine,
-        timeout=timeout,
-        out=out,
-        workers=workers,
-        resume=resume,
-        force=force,
-        dry_run=dry_run,
-        quiet=quiet,
-        verbose=verbose,
-        as_json=as_json,
+        o.parse_changes(changes),
+        command.How(
+            data=data,
+            root=root,
+            download=download,
+            cache=cache,
+            engine=engine,
+            timeout=timeout,
+            out=out,
+            workers=workers,
+            resume=resume,
+            force=force,
+            dry_run=dry_run,
+            quiet=quiet,
+            verbose=verbose,
+            as_json=as_json,
+        ),
+    )
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe in TOML, or the folder of a federated run.")],
+    data: o.Data = None,
+    root: o.Root = None,
+    download: o.Download = False,
+    cache: o.Cache = "auto",
+    engine: Engine = "ray",
+    timeout: Timeout = 3600.0,
+    changes: o.Changes = None,
+    out: o.Out = None,
+    workers: o.Workers = None,
+    resume: o.Resume = False,
+    force: o.Force = False,
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    as_json: o.Json = False,
+) -> None:
+    """Repeat a federated run."""
+    from attar_federated import command
+
+    command.repeat(
+        recipe,
+        o.parse_changes(changes),
+        command.How(
+            data=data,
+            root=root,
+            download=download,
+            cache=cache,
+            engine=engine,
+            timeout=timeout,
+            out=out,
+            workers=workers,
+            resume=resume,
+            force=force,
+            dry_run=dry_run,
+            quiet=quiet,
+            verbose=verbose,
+            as_json=as_json,
+        ),
     )
 
 
@@ -223,6 +268,7 @@ class Federated:
             name="federated", help="Federated learning with distilled sets, on Flower.", no_args_is_help=True
         )
         own.command("simulate")(simulate)
+        own.command("run")(run)
         own.command("app")(app)
         own.command("report")(report)
         app_.add_typer(own)

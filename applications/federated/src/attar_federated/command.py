@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from attar.registry import Registry
 from attar.settings import Record, unknown
 
 from attar_federated.appdir import write_folder
-from attar_federated.configure import KEYS, Located, recipe_of
+from attar_federated.configure import KEYS, Located, read_run, recipe_of
 from attar_federated.partitions import histogram
 from attar_federated.plots import clients_plot, rounds_plot
 from attar_federated.reporting import FederatedReport, read_result, rows_of, to_markdown
@@ -27,7 +28,7 @@ from attar_federated.settings import FederatedRecipe
 from attar_federated.simulation import Engine, shares_of
 from attar_federated.simulation import simulate as carry_out
 
-__all__ = ["report", "simulate", "write_app"]
+__all__ = ["How", "repeat", "report", "simulate", "write_app"]
 
 
 class FederatedPlan(Record):
@@ -53,7 +54,7 @@ def _recipe(said: Mapping[str, Any], changes: Mapping[str, str]) -> FederatedRec
             "name a modality, as in 'attar federated simulate image'; 'attar plugins' lists them"
         )
     known = Registry().get("modalities", said["modality"]).datasets()
-    if not said.get("data"):
+    if said.get("data") is None:
         raise UsageError(f"name the data with --data: {', '.join(sorted(known))}, or the path of your own")
     asked = [f"--{key}" for key in ("ipc", "size", "ratio", "budget") if key in said]
     if len(asked) > 1:
@@ -68,34 +69,71 @@ def _engine(name: str) -> Engine:
     return known[name]
 
 
-def simulate(
-    said: Mapping[str, Any],
-    *,
-    changes: Mapping[str, str],
-    download: bool,
-    cache: str,
-    engine: str,
-    timeout: float,
-    out: Path | None,
-    workers: int | None,
-    resume: bool,
-    force: bool,
-    dry_run: bool,
-    quiet: bool,
-    verbose: bool,
-    as_json: bool,
-) -> None:
-    """Carry out a run and say what came of it."""
-    begin(verbose)
-    recipe, chosen = _recipe(said, changes), _engine(engine)
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a run is carried out and told of; none of it changes what comes of it.
+
+    Attributes:
+        data: Name of known data, or the path of the user's own.
+        root: Folder of known data.
+        download: Whether known data may be downloaded.
+        cache: Whether what is decoded is kept.
+        engine: Where clients work.
+        timeout: Seconds that clients have for a round.
+        out: Folder of the run; None for one that is named by the run.
+        workers: Clients side by side.
+        resume: Whether to go on with what stands there.
+        force: Whether to replace it.
+        dry_run: Whether only to say what would be done.
+        quiet: Whether no progress is shown.
+        verbose: Whether more is said.
+        as_json: Whether to print JSON.
+    """
+
+    data: str | None
+    root: Path | None
+    download: bool
+    cache: str
+    engine: str
+    timeout: float
+    out: Path | None
+    workers: int | None
+    resume: bool
+    force: bool
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+    as_json: bool
+
+
+def simulate(said: Mapping[str, Any], changes: Mapping[str, str], how: How) -> None:
+    """Carry out the run that options describe, and say what came of it."""
+    _carry_out(_recipe({**said, "data": how.data}, changes), how)
+
+
+def repeat(recipe: Path, changes: Mapping[str, str], how: How) -> None:
+    """Carry out the run of a recipe, and say what came of it."""
+    _carry_out(read_run(recipe, changes), how)
+
+
+def _carry_out(recipe: FederatedRecipe, how: How) -> None:
+    begin(how.verbose)
+    chosen = _engine(how.engine)
     name = f"{recipe.data.name}-{recipe.protocol}-seed{recipe.run.seed}"
-    place = out or Path("runs") / portable_names([name])[0]
-    show = not quiet and not as_json
-    source = Located(recipe, said["data"], said.get("root"), cache_mode(cache), download=download, show=show)
+    place = how.out or Path("runs") / portable_names([name])[0]
+    show = not how.quiet and not how.as_json
+    source = Located(
+        recipe,
+        how.data or recipe.data.name,
+        None if how.root is None else str(how.root),
+        cache_mode(how.cache),
+        download=how.download,
+        show=show,
+    )
     task = source()
-    if dry_run:
+    if how.dry_run:
         Setting(recipe, task).check()
-        _plan(recipe, place, source, as_json)
+        _plan(recipe, place, source, how.as_json)
         return
     doing = f"{recipe.protocol} with {recipe.clients} clients on {task.name}"
     with (progress if show else silent)(recipe.last, doing) as advance:
@@ -107,15 +145,15 @@ def simulate(
             source,
             recipe,
             engine=chosen,
-            options=ServerOptions(out=place, resume=resume, timeout=timeout, note=note),
-            workers=workers,
-            force=force,
+            options=ServerOptions(out=place, resume=how.resume, timeout=how.timeout, note=note),
+            workers=how.workers,
+            force=how.force,
         )
     write_file(place / "clients.png", clients_plot(outcome.result.counts, task.classes, doing))
     shown = [(recipe.protocol, outcome.result)]
     write_file(place / "accuracy-bytes.png", rounds_plot(shown, "bytes"))
     write_file(place / "accuracy-rounds.png", rounds_plot(shown, "rounds"))
-    if as_json:
+    if how.as_json:
         tables.print_json(outcome.result)
     else:
         _say(outcome.result, place)

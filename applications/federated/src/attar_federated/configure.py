@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from attar.settings import parse
 
 from attar_federated.settings import FederatedRecipe
 
-__all__ = ["KEYS", "Located", "recipe_of"]
+__all__ = ["KEYS", "Located", "read_run", "recipe_of"]
 
 KEYS: Mapping[str, Any] = {
     "modality": "",
@@ -109,6 +110,35 @@ def recipe_of(
     for key, value in {**_listed(str(given["set"])), **(changes or {})}.items():
         _put(values, key, value)
     return parse(FederatedRecipe, values, "")
+
+
+def read_run(path: Path, changes: Mapping[str, str]) -> FederatedRecipe:
+    """Read, change and validate the recipe of a run, as its folder has it.
+
+    Args:
+        path: The file, or the folder of a run.
+        changes: Settings that the user gives himself.
+
+    Raises:
+        UsageError: If it is missing, no TOML, or a key is unknown or does not fit; and if it names
+            code that the user has not named himself, since recipes come from strangers.
+    """
+    file = path / "recipe.toml" if path.is_dir() else path
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the recipe {str(file)!r} cannot be read: {error}") from error
+    for key, value in changes.items():
+        _put(values, key, value)
+    recipe = parse(FederatedRecipe, values, "")
+    named = {"model": recipe.model, **{f"objective.{key}": each for key, each in recipe.objective.items()}}
+    for key, each in named.items():
+        if ":" in str(each) and not {key, key.removeprefix("objective.")} & changes.keys():
+            raise UsageError(
+                f"the recipe {str(file)!r} names code, {key} = {each!r}; if you trust that code, name it "
+                f"yourself with --set {key}=…"
+            )
+    return recipe
 
 
 def _listed(text: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from attar_federated.server import ServerOptions, serve
 from attar_federated.settings import FederatedRecipe
 from attar_federated.simulation import shares_of
 
-__all__ = ["client", "server"]
+__all__ = ["client", "own_data", "server"]
 
 logger = logging.getLogger("flwr")
 
@@ -38,7 +38,7 @@ def _root(config: Mapping[str, Any], node: Mapping[str, Any]) -> str | None:
     return str(node.get("root") or config.get("root") or "") or None
 
 
-def _own(node: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Task, int]:
+def own_data(node: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Task, int]:
     """Return the data of a node: its own, or its share of the server's by name."""
     recipe = _recipe(config)
     number = int(node.get("partition-id", -1))
@@ -56,7 +56,7 @@ def _own(node: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Task, int]
 
 def client() -> ClientApp:
     """Return the app of a client."""
-    return client_app(_own)
+    return client_app(own_data)
 
 
 def _work(grid: Grid, config: Mapping[str, Any]) -> None:
