@@ -9,7 +9,7 @@ from attar.testing.toys import toy_task
 from attar.trained import load_model
 from attar_federated.around import Around, load_weights
 from attar_federated.clients import train_locally
-from attar_federated.grid import Bytes
+from attar_federated.grid import Bytes, Interrupted
 from attar_federated.privacy import guarantee_of
 from attar_federated.records import Ask
 from attar_federated.results import NO_GUARANTEE, Round, reached
@@ -265,6 +265,27 @@ def test_a_run_whose_union_was_not_written_yet_is_made_again(recipe, run, tmp_pa
     (tmp_path / "run" / "result.json").unlink()
     shutil.rmtree(tmp_path / "run" / "artifact")
     assert len(run(recipe(), out=tmp_path / "run", resume=True).union.decode()) == 48
+
+
+def test_a_run_that_is_asked_to_stop_goes_on_later(recipe, run, tmp_path):
+    wanted, seen = recipe(protocol="fedavg", rounds=3), []
+    with pytest.raises(Interrupted):
+        run(wanted, out=tmp_path / "run", note=seen.append, stop=lambda: len(seen) == 1)
+    again = run(wanted, out=tmp_path / "run", resume=True)
+    assert [each.round for each in seen] == [1]
+    assert again.result.rounds[0] == seen[0]
+    assert len(again.result.rounds) == 3
+
+
+def test_waiting_for_replies_ends_when_asked_to_stop(recipe, run):
+    asked = []
+
+    def stop():
+        asked.append(1)
+        return len(asked) > 1
+
+    with pytest.raises(Interrupted):
+        run(recipe(), lambda number, reply: None if number == 1 else reply.content, stop=stop)
 
 
 def test_another_recipe_cannot_go_on_with_a_run(recipe, run, tmp_path):

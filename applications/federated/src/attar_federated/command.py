@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from attar.errors import UsageError
 from attar.files import portable_names, staged_folder, to_json, write_file
 from attar.progress import progress, silent
 from attar.registry import Registry
+from attar.runs import interruptible
 from attar.settings import Record, unknown
 
 from attar_federated.appdir import write_folder
 from attar_federated.configure import KEYS, Located, read_run, recipe_of
+from attar_federated.grid import Interrupted
 from attar_federated.partitions import histogram
 from attar_federated.plots import clients_plot, rounds_plot
-from attar_federated.reporting import FederatedReport, read_result, rows_of, to_markdown
+from attar_federated.reporting import FederatedReport, read_result, rows_of, shown, to_markdown
 from attar_federated.results import FederatedResult, Round
 from attar_federated.server import ServerOptions
 from attar_federated.setting import Setting
@@ -141,22 +144,32 @@ def _carry_out(recipe: FederatedRecipe, how: How) -> None:
         def note(each: Round) -> None:
             advance(each.round, f"test {each.accuracy:.1f} %")
 
-        outcome = carry_out(
-            source,
-            recipe,
-            engine=chosen,
-            options=ServerOptions(out=place, resume=how.resume, timeout=how.timeout, note=note),
-            workers=how.workers,
-            force=how.force,
-        )
+        options = ServerOptions(out=place, resume=how.resume, timeout=how.timeout, note=note)
+        try:
+            with interruptible() as stop:
+                outcome = carry_out(
+                    source,
+                    recipe,
+                    engine=chosen,
+                    options=replace(options, stop=stop),
+                    workers=how.workers,
+                    force=how.force,
+                )
+        except Interrupted:
+            raise SystemExit(_stopped(place)) from None
     write_file(place / "clients.png", clients_plot(outcome.result.counts, task.classes, doing))
-    shown = [(recipe.protocol, outcome.result)]
-    write_file(place / "accuracy-bytes.png", rounds_plot(shown, "bytes"))
-    write_file(place / "accuracy-rounds.png", rounds_plot(shown, "rounds"))
+    own = [(recipe.protocol, outcome.result)]
+    write_file(place / "accuracy-bytes.png", rounds_plot(own, "bytes"))
+    write_file(place / "accuracy-rounds.png", rounds_plot(own, "rounds"))
     if how.as_json:
         tables.print_json(outcome.result)
     else:
         _say(outcome.result, place)
+
+
+def _stopped(place: Path) -> int:
+    print(f"attar: stopped; continue with the same command and --resume ({place})", file=sys.stderr)
+    return 130
 
 
 def _plan(recipe: FederatedRecipe, place: Path, source: Located, as_json: bool) -> None:
@@ -184,12 +197,12 @@ def _say_clients(counts: Sequence[Sequence[int]], classes: Sequence[str], most: 
     from rich.text import Text
 
     table = Table()
-    shown = classes if len(classes) <= most else ()
-    for name in ("client", "samples", "classes", *shown):
+    named = classes if len(classes) <= most else ()
+    for name in ("client", "samples", "classes", *named):
         table.add_column(Text(name), justify="right")
     for number, row in enumerate(counts):
         have = sum(n > 0 for n in row)
-        table.add_row(str(number), f"{sum(row):,}", str(have), *(f"{n:,}" for n in row[: len(shown)]))
+        table.add_row(str(number), f"{sum(row):,}", str(have), *(f"{n:,}" for n in row[: len(named)]))
     tables.console().print(table)
 
 
@@ -214,7 +227,8 @@ def _say(result: FederatedResult, place: Path) -> None:
     tables.console().print(table)
     dropped = "\n".join(f"round {one.round}, client {one.client}: {one.reason}" for one in result.dropped)
     rows = {
-        "test accuracy": f"{result.accuracy} % ({result.accuracy.n} networks)",
+        "test accuracy": f"{shown(result.accuracy)} %"
+        + (f" ({result.accuracy.n} networks)" if result.accuracy.n > 1 else ""),
         "sent": f"{_megabytes(result.bytes.up)} MB up, {_megabytes(result.bytes.down)} MB down, "
         f"as {result.wire}",
         "privacy": result.privacy.guarantee,
@@ -288,12 +302,12 @@ def _say_report(made: FederatedReport) -> None:
 
     table = Table()
     for name in ("run", "test, %", "rounds", "MB up", "MB down", "s"):
-        table.add_column(name, justify="left" if name == "run" else "right")
+        table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "test, %")
     if made.accuracy is not None:
         table.add_column(f"{made.accuracy:g} % held from", justify="right")
         table.add_column("MB until then", justify="right")
     for row in made.runs:
-        cells = [str(row.accuracy), str(row.rounds), _megabytes(row.bytes.up), _megabytes(row.bytes.down)]
+        cells = [shown(row.accuracy), str(row.rounds), _megabytes(row.bytes.up), _megabytes(row.bytes.down)]
         cells.append(f"{row.seconds:.0f}")
         if made.accuracy is not None and row.held is not None:
             cells += [f"round {row.held.round}", _megabytes(row.held.bytes.up + row.held.bytes.down)]

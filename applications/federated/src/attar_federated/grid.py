@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attar.settings import Record
@@ -12,9 +12,13 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-__all__ = ["Bytes", "CountingGrid", "InProcessGrid", "counted", "wait_for"]
+__all__ = ["Bytes", "CountingGrid", "InProcessGrid", "Interrupted", "counted", "wait_for"]
 
 _PAUSE = 0.2
+
+
+class Interrupted(Exception):
+    """Somebody asked a run to stop; what it did until the last round is saved."""
 
 
 class Bytes(Record):
@@ -45,14 +49,15 @@ class CountingGrid(Grid):
 
     Args:
         grid: The other grid.
+        stop: Asked while replies are waited for; True ends the waiting with :class:`Interrupted`.
 
     Attributes:
         bytes: What crossed since the last call of :meth:`begin`.
         asked: The node that each message of the round was sent to.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+    def __init__(self, grid: Grid, stop: Callable[[], bool] = lambda: False) -> None:
+        self._grid, self._stop = grid, stop
         self.begin()
 
     def begin(self) -> None:
@@ -105,6 +110,8 @@ class CountingGrid(Grid):
             replies += found
             answered = {reply.metadata.reply_to_message_id for reply in found}
             left = [name for name in left if name not in answered]
+            if left and self._stop():
+                raise Interrupted
             if left and end is not None and time.monotonic() >= end:
                 break
             if left:

@@ -13,7 +13,7 @@ from attar.settings import Record, parse
 from attar_federated.grid import Bytes
 from attar_federated.results import FederatedResult, reached
 
-__all__ = ["FederatedReport", "Held", "RunRow", "read_result", "rows_of", "to_markdown"]
+__all__ = ["FederatedReport", "Held", "RunRow", "read_result", "rows_of", "shown", "to_markdown"]
 
 RESULT = "result.json"
 
@@ -113,6 +113,11 @@ def rows_of(
     return FederatedReport(runs=tuple(rows), accuracy=accuracy, hold=hold)
 
 
+def shown(score: Score) -> str:
+    """Return a score for people: one network has no spread."""
+    return str(score) if score.n > 1 else f"{score.mean:.1f}"
+
+
 def to_markdown(report: FederatedReport) -> str:
     """Return a table of runs in Markdown."""
     head = ["run", "protocol", "network", "wire", "test, %", "rounds", "MB up", "MB down", "wall, s"]
@@ -121,7 +126,7 @@ def to_markdown(report: FederatedReport) -> str:
         head += [f"round that holds {report.accuracy:g} %", "MB until then"]
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
     for row in report.runs:
-        cells = [row.run, row.protocol, row.architecture, row.wire, str(row.accuracy), str(row.rounds)]
+        cells = [row.run, row.protocol, row.architecture, row.wire, shown(row.accuracy), str(row.rounds)]
         cells += [f"{row.bytes.up / 1e6:.3f}", f"{row.bytes.down / 1e6:.3f}", f"{row.seconds:.0f}"]
         if asked:
             held = row.held

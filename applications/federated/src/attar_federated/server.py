@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from attar_federated.around import load_weights
 from attar_federated.clients import one_thread
-from attar_federated.grid import Bytes, CountingGrid, wait_for
+from attar_federated.grid import Bytes, CountingGrid, Interrupted, wait_for
 from attar_federated.learning import held_out, learned, tested
 from attar_federated.privacy import guarantee, public_task
 from attar_federated.results import Dropped, FederatedResult, Round
@@ -54,6 +54,7 @@ class ServerOptions:
         timeout: Seconds that clients have for a round.
         wait: Seconds to wait for clients to come.
         note: Called with each round when it is over.
+        stop: Asked between rounds and while replies are waited for; True ends the run early.
         counts: Training samples of each class that each client has, where it is known.
     """
 
@@ -62,6 +63,7 @@ class ServerOptions:
     timeout: float = 3600.0
     wait: float = 60.0
     note: Callable[[Round], None] = field(default=lambda each: None)
+    stop: Callable[[], bool] = field(default=lambda: False)
     counts: tuple[tuple[int, ...], ...] = ()
 
 
@@ -104,7 +106,7 @@ class _Rounds:
 
     def __init__(self, grid: Grid, setting: Setting, options: ServerOptions) -> None:
         self.setting, self.options = setting, options
-        self.grid = CountingGrid(grid)
+        self.grid = CountingGrid(grid, options.stop)
         self.restart()
 
     def restart(self) -> None:
@@ -172,6 +174,7 @@ def serve(
         registry: The plugins known.
 
     Raises:
+        Interrupted: If the run was stopped; it can be resumed.
         UsageError: If something does not fit, or no client sends anything that can be used.
     """
     options = options or ServerOptions()
@@ -190,14 +193,19 @@ def serve(
     nodes = wait_for(grid, recipe.clients, options.wait)
     if not nodes:
         raise UsageError("no client is there; start at least one before the server")
+    if options.out is not None:
+        # Which also says that the folder is a run of ours.
+        write_file(options.out / RECIPE, recipe.to_toml().encode())
     with one_thread():
         while len(rounds.rounds) < recipe.last and not rounds.done():
+            if options.stop():
+                raise Interrupted
             rounds.one(len(rounds.rounds) + 1)
             options.note(rounds.rounds[-1])
             _save(rounds)
         outcome = _outcome(rounds, meter)
     if options.out is not None:
-        _finish(outcome, recipe, options.out)
+        _finish(outcome, options.out)
     return outcome
 
 
@@ -323,9 +331,8 @@ def _trained(rounds: _Rounds, union: Artifact | None, cost: Cost) -> Trained:
     return Trained(model=rounds.model.eval(), record=record, domain=domain)
 
 
-def _finish(outcome: Outcome, recipe: FederatedRecipe, out: Path) -> None:
-    """Write what a run leaves: recipe, result, network, and the union."""
-    write_file(out / RECIPE, recipe.to_toml().encode())
+def _finish(outcome: Outcome, out: Path) -> None:
+    """Write what a run leaves: result, network, and the union."""
     outcome.network.save(out / MODEL)
     if outcome.union is not None:
         outcome.union.save(out / "artifact", force=True)

@@ -64,21 +64,23 @@ def simulate(
         engine: ``ray`` for Flower's simulation engine, ``inline`` for this process alone.
         options: How the server works.
         workers: Clients side by side, for ``ray``; by default one per processor.
-        force: Whether a run in the output folder is replaced.
+        force: Whether a run in the output folder is replaced, once the new one is complete.
         registry: The plugins known.
 
     Raises:
+        Interrupted: If the run was stopped; it can be resumed.
         UsageError: If something does not fit.
     """
     options = options or ServerOptions()
     out = options.out
-    if out is not None and not options.resume:
+    if out is not None and (force or not options.resume):
         check_free(out, force)
         if force and out.exists():
             check_ours(out)
             # What stands there goes once the new run is complete.
             beside = out.with_name(f".{out.name}.new")
-            shutil.rmtree(beside, ignore_errors=True)
+            if not options.resume:
+                shutil.rmtree(beside, ignore_errors=True)
             options = replace(options, out=beside)
     with _quiet_flower():
         outcome = _carried_out(task, recipe, engine, options, workers, registry)
