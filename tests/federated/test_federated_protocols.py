@@ -1,5 +1,6 @@
 import json
 import shutil
+import tomllib
 
 import pytest
 import torch
@@ -308,6 +309,15 @@ def test_network_and_union_are_ordinary_artifacts(recipe, run, tmp_path):
 def test_a_network_that_was_averaged_is_of_no_set(recipe, run, tmp_path):
     run(recipe(protocol="fedavg", rounds=1), out=tmp_path / "run")
     assert load_model(tmp_path / "run" / "model.safetensors").record.set == ""
+
+
+def test_a_run_names_its_data_as_the_task_does_and_by_no_path(recipe, run, tmp_path, task, caplog):
+    found = run(recipe(data={"modality": "tensor", "name": "digits", "options": {}}), out=tmp_path / "run")
+    written = tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())
+    assert written["data"]["fingerprint"] == task.fingerprint
+    assert written["data"]["options"] == dict(task.options)
+    assert found.union.manifest.method.settings["federated"]["data"]["options"] == dict(task.options)
+    assert caplog.text == ""
 
 
 def test_the_same_run_ends_in_the_same_bytes(recipe, run, tmp_path):

@@ -181,6 +181,9 @@ def serve(
     registry = registry or Registry()
     if recipe.privacy is not None:
         task = public_task(task, recipe.privacy)
+    # The task says how it was loaded: it names things that a user gave as paths of this machine.
+    known = {"options": dict(task.options), "fingerprint": task.fingerprint}
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=known)})
     setting = Setting(recipe, task, registry)
     setting.check()
     meter = Meter()

@@ -155,7 +155,8 @@ class FederatedRecipe(Settings):
             objective.setdefault("model", self.model)
         dtype = "float16" if self.wire == "float16" else "float32"
         return Recipe(
-            data=self.data,
+            # A client's data are a part of these, with a fingerprint of their own.
+            data=self.data.model_copy(update={"fingerprint": ""}),
             size=self.size,
             method=self.distiller,
             objective=objective,
