@@ -127,7 +127,9 @@ def test_runs_are_compared(cli, tmp_path):
     assert [row["run"] for row in found["runs"]] == ["one", "avg"]
     assert found["runs"][1]["held"]["round"] == 1
     assert (tmp_path / "report" / "accuracy-bytes.png").read_bytes().startswith(b"\x89PNG")
-    assert "| one | one-shot |" in (tmp_path / "report" / "report.md").read_text()
+    written = (tmp_path / "report" / "report.md").read_text()
+    assert "| one | one-shot |" in written
+    assert "one: no formal guarantee." in written
     said = cli("federated", "report", tmp_path / "one", tmp_path / "avg", "--accuracy", "101")
     assert "never" in said.out
 

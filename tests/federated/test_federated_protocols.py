@@ -1,4 +1,5 @@
 import json
+import random
 import shutil
 import tomllib
 
@@ -85,15 +86,24 @@ def test_fedavg_of_one_client_is_that_client(recipe, run, task, shares):
 def test_averages_are_weighted_by_samples(recipe, run, task):
     """McMahan et al. 2017: w = Σ n_k / n · w_k."""
     tasks = [task.subset(torch.arange(120)), task.subset(torch.arange(120, 160))]
-    sent = []
+    sent = {}
     found = run(
         recipe(protocol="fedavg", rounds=1, clients=2),
-        lambda number, reply: sent.append(reply.content) or reply.content,
+        lambda number, reply: sent.setdefault(number, reply.content),
         tasks=tasks,
     )
     for name, value in found.network.model.state_dict().items():
-        one, two = (torch.from_numpy(content["arrays"][name].numpy()) for content in sent)
+        one, two = (torch.from_numpy(sent[number]["arrays"][name].numpy()) for number in (0, 1))
         torch.testing.assert_close(value, 0.75 * one + 0.25 * two)
+
+
+def test_no_protocol_touches_the_global_generators(recipe, run):
+    random.seed(5)
+    before = random.getstate(), torch.get_rng_state()
+    for protocol in ("one-shot", "fedavg"):
+        run(recipe(protocol=protocol, rounds=1))
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
 
 
 def test_the_proximal_term_is_half_mu_times_the_squared_distance(recipe, task, shares):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attar.errors import UsageError
-from attar.rng import derive
+from attar.rng import derive, scoped
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, FedProx
@@ -62,7 +62,9 @@ class _Checked(FedAvg):
         config["ask"] = to_text(self._setting.ask(server_round))
         if isinstance(grid, CountingGrid):
             self._asked = grid.asked
-        return super().configure_train(server_round, arrays, config, grid)
+        # Flower draws the order of nodes from Python's global generator.
+        with scoped(derive(self._setting.recipe.run.seed, "nodes", server_round)):
+            return list(super().configure_train(server_round, arrays, config, grid))
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

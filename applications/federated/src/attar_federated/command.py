@@ -315,3 +315,4 @@ def _say_report(made: FederatedReport) -> None:
             cells += ["never", ""]
         table.add_row(Text(row.run), *cells)
     tables.console().print(table)
+    tables.print_pairs({row.run: row.privacy for row in made.runs}, title="privacy")

@@ -11,7 +11,7 @@ from attar.reports import Score
 from attar.settings import Record, parse
 
 from attar_federated.grid import Bytes
-from attar_federated.results import FederatedResult, reached
+from attar_federated.results import NO_GUARANTEE, FederatedResult, reached
 
 __all__ = ["FederatedReport", "Held", "RunRow", "read_result", "rows_of", "shown", "to_markdown"]
 
@@ -43,6 +43,7 @@ class RunRow(Record):
         rounds: Rounds.
         bytes: What was sent.
         seconds: Wall seconds.
+        privacy: What is guaranteed, in words.
         held: When the accuracy asked about was first held; None where it never was or none was asked about.
     """
 
@@ -55,6 +56,7 @@ class RunRow(Record):
     rounds: int
     bytes: Bytes
     seconds: float
+    privacy: str = NO_GUARANTEE
     held: Held | None = None
 
 
@@ -107,6 +109,7 @@ def rows_of(
                 rounds=len(each.rounds),
                 bytes=each.bytes,
                 seconds=each.seconds,
+                privacy=each.privacy.guarantee,
                 held=None if found is None else Held(round=found[0], bytes=found[1]),
             )
         )
@@ -133,4 +136,5 @@ def to_markdown(report: FederatedReport) -> str:
             total = "" if held is None else f"{(held.bytes.up + held.bytes.down) / 1e6:.3f}"
             cells += ["never" if held is None else str(held.round), total]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines += ["", *(f"{row.run}: {row.privacy}." for row in report.runs)]
     return "\n".join(lines) + "\n"
