@@ -13,6 +13,7 @@ import pytest
 import torch
 from attar.encoded import MappedItems, items_of
 from attar.errors import UsageError
+from attar.tensor.items import ItemsView, JoinedItems, RelabeledItems, sample_name
 from attar_image import read_folder
 from attar_image.decode import Form, ImageDecoder
 from attar_image.public import PUBLIC, load_public
@@ -57,6 +58,29 @@ def test_the_cache_changes_nothing(shades):
     assert kept.fingerprint(rows) == decoded.fingerprint(rows)
     assert kept.fingerprint() == decoded.fingerprint() != kept.fingerprint(rows)
     assert kept.labels.equal(decoded.labels)
+
+
+@pytest.mark.parametrize("cache", ["disk", "none"])
+def test_samples_are_named_by_their_files_whatever_is_taken_of_them(cache, shades):
+    found = items(shades, cache=cache)
+    names = [sample_name(found, row) for row in range(len(found.labels))]
+    there = sorted(path.relative_to(shades).as_posix() for path in shades.rglob("*.png"))
+    assert sorted(name.replace(os.sep, "/") for name in names) == there
+    rows = torch.tensor([2, 0])
+    assert sample_name(ItemsView(found, rows), 0) == names[2]
+    joined = JoinedItems([ItemsView(found, rows), found])
+    assert [sample_name(joined, row) for row in (1, 2)] == [names[0], names[0]]
+    assert sample_name(RelabeledItems(found, torch.tensor([1, 0])), 3) == names[3]
+
+
+def test_a_task_of_files_says_what_its_samples_are_called(shades):
+    task = attar.task("image", data=shades, test=0.34, validation=0)
+    assert task.caption(0).endswith(".png")
+    assert task.subset(torch.tensor([3])).caption(0) == task.caption(3)
+
+
+def test_samples_without_files_have_no_names():
+    assert attar.task("image", data="digits").caption(0) == ""
 
 
 def test_an_unchanged_folder_is_not_read_again(shades, monkeypatch):
