@@ -118,6 +118,14 @@ def test_what_is_sent_starts_at_noise_and_depends_on_the_secret(task, private):
     assert not torch.equal(one.decode().inputs, two.decode().inputs)
 
 
+def test_steps_are_long_unless_said_otherwise(task, private):
+    """At a step size of nearly nothing, the set stays at the noise that it starts at."""
+    moved, _ = shared(task, private(), secret=1)
+    still, _ = shared(task, private(objective={"steps": 20, "reuse": 5, "lr": 1e-12}), secret=1)
+    apart = (moved.decode().inputs - still.decode().inputs).abs().max()
+    assert float(apart.detach()) > 0.1
+
+
 def test_what_is_sent_depends_on_the_data_through_looks_alone(task, private, monkeypatch):
     """With looks that see nothing, two clients with other samples send the same."""
     monkeypatch.setattr(

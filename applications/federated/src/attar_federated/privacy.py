@@ -16,6 +16,7 @@ from attar.errors import UsageError
 from attar.objectives.distribution import embed
 from attar.objectives.dm import DMSettings
 from attar.objectives.sources import Fresh
+from attar.optim import OptimSpec
 from attar.plugins import Shared
 from attar.recipe import resolve
 from attar.registry import Registry
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 NEIGHBORS = "add or remove one sample of one client"
+
+USUAL = OptimSpec(name="adam", lr=0.05)
+"""What steps the values where no step size is given: how long gradients are depends on clip and noise."""
 
 
 def clipped(embeddings: Tensor, clip: float) -> Tensor:
@@ -202,10 +206,9 @@ def private_share(
         secret=secret,
     )
     objective = Objective(loss=loss, source=Fresh(model=chosen.model, reuse=chosen.reuse), siamese=False)
-    method = registry.get("objectives", recipe.method)
-    outcome = run(
-        own, objective, syn, steps=chosen.steps, optim=method.optimizers(chosen), seed=seed, subjects=1
-    )
+    given = registry.get("objectives", recipe.method).optimizers(chosen)
+    optim = given if "lr" in recipe.objective else {"values": USUAL}
+    outcome = run(own, objective, syn, steps=chosen.steps, optim=optim, seed=seed, subjects=1)
     made = outcome.syn.bake()
     return made, Share(round=ask.round, set=made.description(), counts=told, privacy=dict(ask.privacy or {}))
 

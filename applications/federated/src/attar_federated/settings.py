@@ -151,6 +151,9 @@ class FederatedRecipe(Settings):
     def recipe(self) -> Recipe:
         """Return how a client distills."""
         objective = dict(self.objective)
+        if self.privacy is not None:
+            # What the server expects to reach starts where the clients start.
+            objective["init"] = "noise"
         if self.model:
             objective.setdefault("model", self.model)
         dtype = "float16" if self.wire == "float16" else "float32"
