@@ -199,6 +199,15 @@ def test_without_the_guard_it_breaks_the_server_or_spoils_the_network(kind, fast
     assert found.result.accuracy.mean < honest - 10
 
 
+@pytest.mark.parametrize(
+    "claim", [{"cpu": 1e308}, {"cpu": -1.0}, {"counts": [10**18] * 4}, {"counts": [-1] * 4}]
+)
+def test_claims_that_would_spoil_sums_are_not_believed(claim, fast, replayed):
+    found = replayed(fast, answering(lambda reply: said(content_of(reply), **claim))).result
+    assert [one.client for one in found.dropped] == [HOSTILE + 1]
+    assert "cannot be read" in found.dropped[0].reason
+
+
 def test_copies_of_what_another_client_sent_count_once(fast, replayed):
     kept = {}
     replayed(fast, lambda number, reply: kept.setdefault(number, reply.content))

@@ -73,7 +73,7 @@ def judge(
     that alone holds a class is not judged by it.
 
     Args:
-        sets: What each client sent.
+        sets: What each client sent, in an order that does not depend on names of nodes.
         kind: What targets are.
         task: The server's data, of which only architectures and augmentation are used.
         arch: Architecture of the networks that judge.
@@ -86,11 +86,12 @@ def judge(
         return Judged(agreement=dict.fromkeys(sets), dropped={})
     quick = protocol.model_copy(update={"epochs": settings.epochs, "plateau": None, "select": "last"})
     found: dict[int, float | None] = {}
-    for number, own in sets.items():
+    # Names of nodes are drawn anew in every run, so that draws go by the place of a set among all.
+    for place, (number, own) in enumerate(sets.items()):
         others = Batch.cat([batch for other, batch in sets.items() if other != number])
         known = sorted(set(others.labels.tolist()))
-        model = task.build(arch, derive(seed, "judge", number))
-        fit(model, BatchEpochs(others, kind), quick, derive(seed, "judge", "fit", number), task.augment)
+        model = task.build(arch, derive(seed, "judge", place))
+        fit(model, BatchEpochs(others, kind), quick, derive(seed, "judge", "fit", place), task.augment)
         found[number] = agreement(_answers(model, own), own.labels, known)
     told = [value for value in found.values() if value is not None]
     middle = statistics.median(told) if told else 0.0

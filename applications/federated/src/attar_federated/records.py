@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from attar.errors import UsageError
 from attar.recipe import Recipe
@@ -14,6 +14,10 @@ __all__ = ["Ask", "LocalSettings", "Share", "Wire", "read_json", "to_text"]
 
 Wire: TypeAlias = Literal["float32", "float16", "uint8"]
 """What real values cross the network as."""
+
+
+_MOST = 10**12
+"""Samples or seconds that a client may claim: sums of them stay finite."""
 
 
 class LocalSettings(Settings):
@@ -81,8 +85,8 @@ class Share(Record):
     round: int
     set: dict[str, Any]
     scales: dict[str, tuple[float, float]] = {}
-    counts: tuple[int, ...] = ()
-    cpu: float = Field(default=0.0, ge=0)
+    counts: tuple[Annotated[int, Field(ge=0, le=_MOST)], ...] = ()
+    cpu: float = Field(default=0.0, ge=0, le=_MOST)
     privacy: dict[str, Any] | None = None
 
 
