@@ -1,6 +1,7 @@
 import pytest
 import torch
-from attar_federated.judging import agreement
+from attar_federated.judging import agreement, judge
+from attar_federated.settings import RobustSettings
 from flwr.app import ArrayRecord, RecordDict
 
 FLIPPED = 1
@@ -63,3 +64,16 @@ def test_of_two_that_disagree_nobody_is_left_out(recipe, run, task):
     wanted = recipe(robust={}, clients=2)
     found = run(wanted, lambda number, reply: flipped(reply) if number else reply.content, tasks=tasks).result
     assert found.dropped == ()
+
+
+def test_what_nodes_are_called_changes_no_judgment(task):
+    sets = [task.gather(torch.arange(start, 160, 3)) for start in range(3)]
+    protocol = next(iter(task.protocols.values()))
+
+    def agreed(*names):
+        found = judge(
+            dict(zip(names, sets, strict=True)), "hard", task, "", protocol, RobustSettings(epochs=3), 0
+        )
+        return list(found.agreement.values())
+
+    assert agreed(1, 2, 3) == agreed(901, 77, 5)
