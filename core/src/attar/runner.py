@@ -158,23 +158,7 @@ def run(
     """
     options = options or RunOptions()
     try:
-        engine = Engine(
-            task,
-            objective,
-            syn,
-            optim,
-            seed,
-            steps,
-            classes_at_once,
-            device=options.device,
-            bf16=options.bf16,
-            workplace=Workplace(
-                folder=options.experts,
-                given=options.experts is not None,
-                tell=options.tell,
-                stop=options.stop,
-            ),
-        )
+        engine = _engine(task, objective, syn, optim, seed, steps, classes_at_once, options)
     except PreparationStopped:
         raise Stopped(0 if resume is None else resume[0]) from None
     done, loss, meter = 0, math.nan, Meter(Cost() if options.counted else engine.prepared)
@@ -204,6 +188,37 @@ def run(
         engine.relabel(Clock(steps - 1, steps))
     learned = {name: float(each.detach()) for name, each in engine.learned.items()}
     return Outcome(syn=engine.syn, learned=learned, loss=loss, cost=meter.read())
+
+
+def _engine(
+    task: Task,
+    objective: Objective,
+    syn: SyntheticSet,
+    optim: Mapping[str, OptimSpec],
+    seed: int,
+    steps: int,
+    classes_at_once: int,
+    options: RunOptions,
+) -> Engine:
+    """Return the parts of a run, once what its source prepares is there."""
+    workplace = Workplace(
+        folder=options.experts,
+        given=options.experts is not None,
+        tell=options.tell,
+        stop=options.stop,
+    )
+    return Engine(
+        task,
+        objective,
+        syn,
+        optim,
+        seed,
+        steps,
+        classes_at_once,
+        device=options.device,
+        bf16=options.bf16,
+        workplace=workplace,
+    )
 
 
 def _diverged(step: int, saved: int, optim: Mapping[str, OptimSpec]) -> str:
