@@ -121,6 +121,16 @@ class GradientInStorage(OddSet):
         }
 
 
+class KeepsInOrder(OddSet):
+    def keep(self, rows):
+        return super().keep(rows.sort().values)
+
+
+class SoftensEvenly(OddSet):
+    def softened(self, probabilities):
+        return super().softened(torch.full_like(probabilities, 1 / probabilities.shape[1]))
+
+
 class OneByteMore(OddSet):
     def nbytes(self):
         return super().nbytes() + 1
@@ -216,6 +226,8 @@ WRONG = {
     "gradient_reaches_every_leaf": Quick(with_set(DeafParameter)),
     "synthesize_leaves_its_start_alone": Quick(with_set(SharedStart)),
     "set_survives_storage": AddsOne(),
+    "kept_samples_are_those": Quick(with_set(KeepsInOrder)),
+    "softened_labels_are_those": Quick(with_set(SoftensEvenly)),
     "stored_tensors_are_plain": Quick(with_set(GradientInStorage)),
     "bytes_are_honest": Quick(with_set(OneByteMore)),
     "description_is_json": SkipsOdd(with_set(TuplesInDescription)),

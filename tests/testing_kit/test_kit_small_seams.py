@@ -82,6 +82,11 @@ class ForgetsCheckpoint(Plain):
         pass
 
 
+class KeepsFirst(Plain):
+    def keep(self, rows):
+        return super().keep(rows.sort().values)
+
+
 class Shares(Plain):
     def __init__(self, values):
         nn.Module.__init__(self)
@@ -104,6 +109,7 @@ PARAMETERIZATIONS = {
     "gradient_reaches_all_parameters": Plugin(IdleParameter),
     "storage_is_exact": Plugin(restore=lambda settings, tensors: Plain(tensors["values"] * 2)),
     "stored_tensors_are_plain": Plugin(Strided),
+    "kept_samples_decode_alike": Plugin(KeepsFirst),
     "checkpoint_is_exact": Plugin(ForgetsCheckpoint),
     "initialize_follows_generator": Plugin(initialize=noisy),
     "initialize_leaves_values_alone": Plugin(Shares),

@@ -90,7 +90,8 @@ class BoxTask:
     def gather(self, rows):
         return boxed(self.inner.gather(rows))
 
-    view = gather
+    def view(self, rows, split="train"):
+        return boxed(self.inner.view(rows, split))
 
     def subset(self, rows):
         return BoxTask(self.inner.subset(rows))

@@ -198,6 +198,11 @@ class KeepsNumbers(TensorTask):
         return replace(super().shared(self.classes, preprocessing), classes=tuple(classes))
 
 
+class ViewsTrain(TensorTask):
+    def view(self, rows, split="train"):
+        return super().view(rows)
+
+
 class OneDrawForAll(Wrapped):
     def apply(self, batch, params, which):
         return super().apply(batch, params, torch.zeros_like(which))
@@ -224,6 +229,7 @@ WRONG = {
     "subset_keeps_context": Quick(SubsetRenames),
     "partition_is_disjoint": Quick(WholeParts),
     "shared_keeps_the_samples": Quick(KeepsNumbers),
+    "view_reaches_every_split": Quick(ViewsTrain),
     "preprocessing_is_json": Quick(TuplesInPreprocessing),
     "options_are_those_given": Quick(ForgetsOptions),
     "models_fit_the_task": with_architecture(Surplus),
@@ -260,6 +266,8 @@ ALSO = {
     "preprocessing_is_json": {"domain_is_the_tasks", "shared_keeps_the_samples"},
     "task_is_complete": {"shared_keeps_the_samples"},
     "build_follows_generator": {"domain_is_the_tasks"},
+    "batches_are_finite_floats": {"view_reaches_every_split"},
+    "labels_are_in_range": {"view_reaches_every_split"},
 }
 
 

@@ -64,6 +64,24 @@ class UnionSet(SyntheticSet):
         batch = Batch.cat([part.decode() for part in self._each()])
         return batch if rows is None else batch.take(rows)
 
+    def keep(self, rows: Tensor) -> UnionSet:
+        """Return some of the stored samples, part by part and in the order of `rows` within each.
+
+        Raises:
+            UsageError: If none is kept, or a part cannot give up samples.
+        """
+        bounds = torch.tensor([0, *(len(part.labels) for part in self._each())]).cumsum(0).tolist()
+        own = [
+            (part, rows[(rows >= first) & (rows < last)] - first)
+            for part, first, last in zip(self._each(), bounds[:-1], bounds[1:], strict=True)
+        ]
+        return UnionSet([part.keep(mine) for part, mine in own if len(mine)])
+
+    def softened(self, probabilities: Tensor) -> UnionSet:
+        """Return the same samples with probabilities as labels, in all parts."""
+        pieces = probabilities.split([len(part.decode()) for part in self._each()])
+        return UnionSet([part.softened(own) for part, own in zip(self._each(), pieces, strict=True)])
+
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of all parts by role."""
         found: dict[str, list[nn.Parameter]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -18,6 +18,7 @@ __all__ = [
     "Augment",
     "Clock",
     "Domain",
+    "Keeps",
     "LabelKind",
     "Parameterization",
     "SetSpec",
@@ -121,6 +122,26 @@ class SyntheticSet(nn.Module, ABC):
         """Return the set that the artifact stores; a pairwise network becomes its adjacency."""
         return self
 
+    def keep(self, rows: Tensor) -> SyntheticSet:
+        """Return a baked set of some of the stored samples, int64 ``(k,)``; they decode as before.
+
+        Raises:
+            UsageError: If samples cannot be given up apart from the others.
+        """
+        raise UsageError(f"a {type(self).__name__} cannot give up samples; make a smaller one")
+
+    def softened(self, probabilities: Tensor) -> SyntheticSet:
+        """Return a baked set of the same values with these labels instead of its own.
+
+        Args:
+            probabilities: Of the decoded samples, ``(m, classes)``; those of samples that a stored one
+                decodes to are averaged.
+
+        Raises:
+            UsageError: If the set cannot have probabilities as labels.
+        """
+        raise UsageError(f"a {type(self).__name__} cannot have probabilities as labels")
+
     def nbytes(self) -> int:
         """Return the bytes of all stored tensors in their storage type."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.stored().values())
@@ -145,6 +166,14 @@ class Parameterization(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return what the optimizer of the role ``values`` steps."""
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """What a parameterization offers beside, whose stored samples can be had without the others."""
+
+    def keep(self, rows: Tensor) -> Parameterization:
+        """Return the values of some of the stored samples, int64 ``(k,)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,8 +322,12 @@ class Task(Protocol):
     def gather(self, rows: Tensor) -> Batch:
         """Return training rows as a self-contained batch; a graph returns the induced subgraph."""
 
-    def view(self, rows: Tensor) -> Batch:
-        """Return training rows in their context; a graph keeps its graph and narrows its index."""
+    def view(self, rows: Tensor, split: Split = "train") -> Batch:
+        """Return rows of a split in their context; a graph keeps its graph and narrows its index.
+
+        Raises:
+            UsageError: If the task has no such split.
+        """
 
     def vectors(self, rows: Tensor) -> Tensor:
         """Return preprocessed training rows as vectors, float32 ``(k, d)``, for selectors."""

@@ -67,6 +67,11 @@ class Bases(nn.Module):
         owner = torch.arange(len(values), device=values.device) // self.decodes
         return values, owner
 
+    def keep(self, rows: Tensor) -> Bases:
+        """Return some of the stored samples, with all bases."""
+        own = self.coefficients.view(-1, self.decodes, len(self.bases))[rows]
+        return Bases(self.bases, own.flatten(0, 1), self.decodes)
+
     def stored(self) -> dict[str, Tensor]:
         """Return bases and coefficients."""
         return {"bases": self.bases, "coefficients": self.coefficients}

@@ -86,6 +86,11 @@ class Frequency(nn.Module):
         owner = torch.arange(m, device=values.device) // self.decodes
         return values, owner
 
+    def keep(self, rows: Tensor) -> Frequency:
+        """Return some of the stored samples, at the same frequencies."""
+        own = self.coefficients.view(-1, self.decodes, len(self.kept))[rows]
+        return Frequency(own.flatten(0, 1), self.kept, self.feature, self.decodes)
+
     def stored(self) -> dict[str, Tensor]:
         """Return the coefficients, which of them they are, and the shape of a sample."""
         return {

@@ -106,6 +106,10 @@ class MultiFormation(nn.Module):
         owner = torch.arange(len(self.values), device=values.device).repeat_interleave(self.pieces)
         return values, owner
 
+    def keep(self, rows: Tensor) -> MultiFormation:
+        """Return some of the mosaics."""
+        return MultiFormation(self.values[rows], self.factor, self.axes)
+
     def stored(self) -> dict[str, Tensor]:
         """Return the mosaics."""
         return {"values": self.values}

@@ -27,6 +27,10 @@ class Plain(nn.Module):
         """Return the values and their own indices."""
         return self.values, torch.arange(len(self.values), device=self.values.device)
 
+    def keep(self, rows: Tensor) -> Plain:
+        """Return some of the samples."""
+        return type(self)(self.values[rows])
+
     def stored(self) -> dict[str, Tensor]:
         """Return the values."""
         return {"values": self.values}

@@ -18,13 +18,13 @@ from attar.npz import read_npz
 from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
 from attar.tensor.given import read_pairs
-from attar.tensor.items import ArrayItems
+from attar.tensor.items import ArrayItems, ItemsView
 from attar.tensor.modality import TensorModality
 from attar.tensor.preprocess import Standardize
 from attar.tensor.splits import SplitOptions, split
 from attar.tensor.task import TensorTask
 
-__all__ = ["TENSOR", "digits_arrays", "tensor_task"]
+__all__ = ["TENSOR", "digits_arrays", "prepared_task", "tensor_task"]
 
 _SKLEARN = {
     "digits": "1,797 handwritten digits of 8 × 8 pixels (scikit-learn)",
@@ -64,6 +64,41 @@ def _suited(feature: tuple[int, ...]) -> str:
     return "convnet,width=64,depth=2" if spatial else "mlp"
 
 
+def _axes(feature: tuple[int, ...]) -> tuple[str, ...]:
+    """Return names: samples with channels and positions have statistics per channel, vectors per feature."""
+    known = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}
+    return known.get(len(feature), tuple(f"axis-{index}" for index in range(len(feature))))
+
+
+def prepared_task(
+    values: NDArray[Any], labels: NDArray[Any], classes: tuple[str, ...], name: str = "arrays"
+) -> TensorTask:
+    """Make a task of samples that are as models take them, all of them to train on.
+
+    Args:
+        values: ``(n, *feature)``, any numeric type.
+        labels: Integers from 0, ``(n,)``.
+        classes: Names of the classes; some may have no sample.
+        name: What the data are called.
+
+    Raises:
+        UsageError: If lengths, labels or values do not fit.
+    """
+    train = ArrayItems(values, labels, name)
+    return TensorTask(
+        modality="tensor",
+        name=name,
+        classes=classes,
+        axes=_axes(train.feature),
+        train=train,
+        test=ItemsView(train, torch.zeros(0, dtype=torch.int64)),
+        validation=None,
+        preprocess=Standardize(),
+        architectures=ARCHITECTURES,
+        architecture=_suited(train.feature),
+    )
+
+
 def tensor_task(
     values: NDArray[Any] | torch.Tensor,
     labels: NDArray[Any] | torch.Tensor,
@@ -98,16 +133,11 @@ def tensor_task(
     titles = classes or tuple(str(number) for number in range(int(numbers.max()) + 1))
     held = None if test is None else ArrayItems(np.asarray(test[0]), np.asarray(test[1]), f"{name} (test)")
     parts = split(ArrayItems(np.asarray(values), numbers, name), held, len(titles), options)
-    rank = len(parts.train.feature)
-    # Samples with channels and positions have statistics per channel, vectors per feature.
-    axes = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}.get(
-        rank, tuple(f"axis-{index}" for index in range(rank))
-    )
     return TensorTask(
         modality="tensor",
         name=name,
         classes=titles,
-        axes=axes,
+        axes=_axes(parts.train.feature),
         train=parts.train,
         test=parts.test,
         validation=parts.validation,

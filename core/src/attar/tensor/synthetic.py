@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attar.batch import Batch
-from attar.contracts import LabelKind, SetSpec, StorageType, SyntheticSet
+from attar.contracts import Keeps, LabelKind, SetSpec, StorageType, SyntheticSet
 from attar.errors import UsageError
 from attar.labels import initial_targets
 from attar.precision import full_precision
@@ -103,6 +103,37 @@ class TensorSet(SyntheticSet):
             sums = torch.zeros_like(self.targets).index_add(0, owner, probabilities.to(self.targets))
             mean = sums / torch.bincount(owner, minlength=len(sums)).clamp(min=1)[:, None]
             self.targets.copy_(mean.clamp(min=_LEAST).log())
+
+    def keep(self, rows: Tensor) -> TensorSet:
+        """Return a set of some of the stored samples.
+
+        Raises:
+            UsageError: If the parameterization stores what belongs to none of them alone.
+        """
+        if not isinstance(self.values, Keeps):
+            raise UsageError(
+                f"samples stored as {self._name!r} cannot be given up one by one; store them as plain"
+            )
+        targets = None if self.targets is None else self.targets.detach()[rows]
+        return self._with(self.values.keep(rows), self.labels[rows], self.label_kind, targets)
+
+    def softened(self, probabilities: Tensor) -> TensorSet:
+        """Return a set of the same values with probabilities as labels."""
+        start = torch.zeros(len(self.labels), probabilities.shape[1])
+        made = self._with(self.values, self.labels, "probability", start)
+        made.relabel(probabilities)
+        return made
+
+    def _with(self, values: Any, labels: Tensor, kind: LabelKind, targets: Tensor | None) -> TensorSet:
+        return TensorSet(
+            values,
+            labels,
+            name=self._name,
+            settings=self._settings,
+            label_kind=kind,
+            targets=targets,
+            dtype=self._dtype,
+        )
 
     def stored(self) -> dict[str, Tensor]:
         """Return values and targets in the storage type, and labels in the smallest that holds them."""

@@ -82,6 +82,12 @@ class TensorTask:
         items: Items | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]
         return items
 
+    def _present(self, split: str) -> Items:
+        items = self._items(split)
+        if items is None:
+            raise UsageError(f"{self.name!r} has no {split} data; load it with a validation part")
+        return items
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the contents of train and validation and of the preprocessing."""
@@ -127,11 +133,16 @@ class TensorTask:
 
     def gather(self, rows: Tensor) -> Batch:
         """Return training rows, preprocessed."""
-        return Batch(self.preprocess.encode(self.train.read(rows)), self.labels[rows])
+        return self.view(rows)
 
-    def view(self, rows: Tensor) -> Batch:
-        """Return training rows; tensors have no context beside them."""
-        return self.gather(rows)
+    def view(self, rows: Tensor, split: Split = "train") -> Batch:
+        """Return rows of a split, preprocessed; tensors have no context beside them.
+
+        Raises:
+            UsageError: If the task has no such split.
+        """
+        items = self._present(split)
+        return Batch(self.preprocess.encode(items.read(rows)), items.labels[rows])
 
     def vectors(self, rows: Tensor) -> Tensor:
         """Return preprocessed training rows as vectors, float32 ``(k, d)``."""
@@ -152,9 +163,7 @@ class TensorTask:
         Raises:
             UsageError: If the task has no such split.
         """
-        items = self._items(split)
-        if items is None:
-            raise UsageError(f"{self.name!r} has no {split} data; load it with a validation part")
+        items = self._present(split)
         n = len(items.labels)
         order = torch.arange(n) if gen is None else torch.randperm(n, generator=gen)
         labels = items.labels

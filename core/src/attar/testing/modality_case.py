@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attar.api import data_root
 from attar.batch import Batch
-from attar.contracts import LabelKind, SetSpec, SyntheticSet, Task
+from attar.contracts import LabelKind, SetSpec, Split, SyntheticSet, Task
 from attar.errors import UsageError
 from attar.plugins import LoadRequest
 from attar.registry import Registry
@@ -85,10 +85,15 @@ class _SealedTask:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
 
-    def epoch(self, split: str, size: int, gen: torch.Generator | None = None) -> Any:
+    def epoch(self, split: Split, size: int, gen: torch.Generator | None = None) -> Any:
         if split == "test":
             raise LawBroken("the test samples were read")
-        return self._task.epoch(split, size, gen)  # type: ignore[arg-type]
+        return self._task.epoch(split, size, gen)
+
+    def view(self, rows: Tensor, split: Split = "train") -> Any:
+        if split == "test":
+            raise LawBroken("the test samples were read")
+        return self._task.view(rows, split)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from attar.contracts import Keeps
 from attar.errors import UsageError
 from attar.rng import derive
 from attar.settings import parse
@@ -135,6 +136,24 @@ def law_stored_tensors_are_plain(case: ParameterizationCase) -> None:
             )
 
 
+def law_kept_samples_decode_alike(case: ParameterizationCase) -> None:
+    """Where stored samples can be had without the others, they decode to what they did."""
+    for shape, _, made in case.each():
+        values, owner = made()
+        rows = torch.tensor([int(owner.max()), 0])
+        module: Any = made
+        if not isinstance(module, Keeps):
+            continue
+        kept: Any = module.keep(rows)
+        places = torch.cat([(owner == row).nonzero()[:, 0] for row in rows])
+        found, own = kept()
+        require(
+            torch.equal(found, values[places]), f"of samples {shape}, those kept decode to something else"
+        )
+        again = (own == 0).sum() == (owner == rows[0]).sum() and int(own.max()) == 1
+        require(bool(again), f"of samples {shape}, those kept are owned by others than the rows kept")
+
+
 def law_checkpoint_is_exact(case: ParameterizationCase) -> None:
     """A state dictionary brings a freshly made one to the same values: runs are resumed so."""
     for shape, values, made in case.each():
@@ -185,6 +204,7 @@ PARAMETERIZATION_LAWS: tuple[Callable[[ParameterizationCase], None], ...] = (
     law_gradient_reaches_all_parameters,
     law_storage_is_exact,
     law_stored_tensors_are_plain,
+    law_kept_samples_decode_alike,
     law_checkpoint_is_exact,
     law_initialize_follows_generator,
     law_initialize_leaves_values_alone,

@@ -131,6 +131,49 @@ def law_set_survives_storage(case: ModalityCase) -> None:
             )
 
 
+def law_kept_samples_are_those(case: ModalityCase) -> None:
+    """A baked set that can give up samples keeps those it is told to, in the same form."""
+    for syn in case.sets():
+        baked = syn.bake()
+        rows = torch.tensor([len(baked.labels) - 1, 0])
+        try:
+            kept = baked.keep(rows)
+        except UsageError:
+            continue
+        whole, found = baked.decode(), kept.decode()
+        require(
+            torch.equal(kept.labels, baked.labels[rows]), "a set that keeps some samples has other labels"
+        )
+        own = whole.take(rows)
+        same = case.keys(found) == case.keys(own) and torch.equal(found.labels, own.labels)
+        require(same, "a set that keeps some samples decodes to others")
+        fit = own.targets is None or (found.targets is not None and torch.equal(found.targets, own.targets))
+        require(fit, "a set that keeps some samples has other targets")
+
+
+def law_softened_labels_are_those(case: ModalityCase) -> None:
+    """A baked set that can have probabilities as labels has those it is given, and the same samples."""
+    classes = len(case.task.classes)
+    for syn in case.sets():
+        baked = syn.bake()
+        given = torch.rand(len(baked.decode()), classes, generator=derive(0, "kit", "soft")) + 0.1
+        given = given / given.sum(1, keepdim=True)
+        try:
+            soft = baked.softened(given)
+        except UsageError:
+            continue
+        found = soft.decode()
+        fit = found.targets is not None and bool(torch.isclose(found.targets, given, atol=1e-5).all())
+        require(
+            fit and soft.label_kind == "probability",
+            "a set with probabilities as labels has other ones than it was given",
+        )
+        require(
+            case.keys(found) == case.keys(baked.decode()) and torch.equal(soft.labels, baked.labels),
+            "a set with probabilities as labels has other samples than before",
+        )
+
+
 def law_stored_tensors_are_plain(case: ModalityCase) -> None:
     """Stored tensors are finite, contiguous, on the CPU and without gradient."""
     for syn in case.sets():
@@ -178,6 +221,8 @@ SET_LAWS = (
     law_gradient_reaches_every_leaf,
     law_synthesize_leaves_its_start_alone,
     law_set_survives_storage,
+    law_kept_samples_are_those,
+    law_softened_labels_are_those,
     law_stored_tensors_are_plain,
     law_bytes_are_honest,
     law_description_is_json,

@@ -239,6 +239,22 @@ def law_shared_keeps_the_samples(case: ModalityCase) -> None:
     )
 
 
+def law_view_reaches_every_split(case: ModalityCase) -> None:
+    """Rows of held-out and test data are viewed as a pass over them yields them."""
+    for split in ("validation", "test"):
+        n = case.task.size(split)
+        if not n:
+            continue
+        whole = Batch.cat(list(case.task.epoch(split, n)))
+        rows = torch.arange(n).flip(0)[:5]
+        seen = case.task.view(rows, split)
+        same = torch.equal(seen.labels, whole.labels[rows])
+        require(
+            same and case.keys(seen) == case.keys(whole.take(rows)),
+            f"rows of the {split} data are not viewed as a pass over them yields them",
+        )
+
+
 def law_preprocessing_is_json(case: ModalityCase) -> None:
     """Preprocessing is made of JSON values, since the artifact stores it."""
     values = dict(case.task.preprocessing)
@@ -271,6 +287,7 @@ TASK_LAWS = (
     law_subset_keeps_context,
     law_partition_is_disjoint,
     law_shared_keeps_the_samples,
+    law_view_reaches_every_split,
     law_preprocessing_is_json,
     law_options_are_those_given,
 )

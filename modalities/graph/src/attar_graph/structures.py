@@ -66,6 +66,10 @@ class Structure(nn.Module):
             return self
         return Given(packed(adjacency.weights))
 
+    def keep(self, rows: Tensor) -> Structure:
+        """Return a final structure among some of the nodes, int64 ``(k,)``."""
+        return self
+
     def stored(self) -> dict[str, Tensor]:
         """Return what the artifact keeps of a final structure."""
         return {}
@@ -96,6 +100,10 @@ class Given(Structure):
     def forward(self, values: Tensor) -> Adjacency:
         """Return the adjacency."""
         return Dense(_unpacked(self.above))
+
+    def keep(self, rows: Tensor) -> Structure:
+        """Return the edges among some of the nodes."""
+        return Given(packed(_unpacked(self.above)[rows][:, rows]))
 
     def stored(self) -> dict[str, Tensor]:
         """Return the weights above the diagonal."""

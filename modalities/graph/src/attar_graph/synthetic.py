@@ -68,6 +68,15 @@ class GraphSet(SyntheticSet):
         """Return the set with the structure as it ends."""
         return GraphSet(self.nodes, self.structure.final(self.nodes.decode().inputs))
 
+    def keep(self, rows: Tensor) -> GraphSet:
+        """Return the subgraph of some of the nodes."""
+        final = self.structure.final(self.nodes.decode().inputs)
+        return GraphSet(self.nodes.keep(rows), final.keep(rows))
+
+    def softened(self, probabilities: Tensor) -> GraphSet:
+        """Return the same graph with probabilities as labels."""
+        return GraphSet(self.nodes.softened(probabilities), self.bake().structure)
+
     def stored(self) -> dict[str, Tensor]:
         """Return features, labels, and the weights of the edges above the diagonal."""
         tensors = self.nodes.stored()

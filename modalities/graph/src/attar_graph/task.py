@@ -103,6 +103,12 @@ class GraphTask:
         part: Part | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]
         return part
 
+    def _present(self, split: str) -> Part:
+        part = self._part(split)
+        if part is None:
+            raise UsageError(f"{self.name!r} has no {split} data; load it with a validation part")
+        return part
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what training and choices see: graph, training and validation labels, scaling, sampling."""
@@ -166,9 +172,13 @@ class GraphTask:
         nodes = self.train.index[rows]
         return Batch(Nodes(self.train.graph.induced(nodes), torch.arange(len(nodes))), self.labels[rows])
 
-    def view(self, rows: Tensor) -> Batch:
-        """Return training nodes in the whole graph."""
-        return self.train.batch(rows)
+    def view(self, rows: Tensor, split: Split = "train") -> Batch:
+        """Return nodes of a split in the whole graph.
+
+        Raises:
+            UsageError: If the task has no such split.
+        """
+        return self._present(split).batch(rows)
 
     def vectors(self, rows: Tensor) -> Tensor:
         """Return the scaled features of training nodes, float32 ``(k, d)``."""
@@ -188,9 +198,7 @@ class GraphTask:
         Raises:
             UsageError: If the task has no such split.
         """
-        part = self._part(split)
-        if part is None:
-            raise UsageError(f"{self.name!r} has no {split} data; load it with a validation part")
+        part = self._present(split)
         if gen is None:
             yield part.batch()
             return
