@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODALITIES = [ROOT / "modalities" / name for name in ("audio", "graph", "image", "text")]
-APPLICATIONS = [ROOT / "applications" / name for name in ("federated",)]
+APPLICATIONS = [ROOT / "applications" / name for name in ("continual", "federated")]
 MEMBERS = [ROOT / "core", *MODALITIES, *APPLICATIONS]
 OTHERS = (
     "torchvision",
@@ -22,6 +22,7 @@ OTHERS = (
     "flwr",
     "avalanche",
     "attar_audio",
+    "attar_continual",
     "attar_federated",
     "attar_graph",
     "attar_image",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from attar.api import load_task
+from attar.cli.nested import check_code, put, read_values
 from attar.cli.options import parse_bytes
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.plugins import CacheMode
-from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve
+from attar.recipe import Recipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.settings import parse
 
@@ -53,25 +53,8 @@ _TABLES = ("data", "objective", "parameterization", "local", "training", "robust
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Place a setting given as ``KEY=VALUE``; a bare name is one of the run's or of the method's."""
-    *parents, last = key.split(".")
-    if not parents and last not in FederatedRecipe.model_fields:
-        parents = ["objective"]
-    if parents == ["data"] and last not in DataRecipe.model_fields:
-        parents = ["data", "options"]
-    if parents and parents[0] not in _TABLES:
-        raise UsageError(f"the setting {key!r} is unknown; settings stand in {', '.join(_TABLES)}")
-    if parents and parents[0] == "training":
-        # Names of a protocol's settings may have dots of their own.
-        parents, last = ["training"], ".".join([*parents[1:], last])
-    node = values
-    for parent in parents:
-        if node.get(parent) is None:
-            node[parent] = {}
-        node = node[parent]
-        if not isinstance(node, dict):
-            raise UsageError(f"the setting {key!r} is unknown: {parent!r} has no settings below it")
-    node[last] = value
+    # Names of a protocol's settings may have dots of their own.
+    put(values, key, value, fields=FederatedRecipe.model_fields, tables=_TABLES, dotted=("training",))
 
 
 def recipe_of(
@@ -123,21 +106,11 @@ def read_run(path: Path, changes: Mapping[str, str]) -> FederatedRecipe:
         UsageError: If it is missing, no TOML, or a key is unknown or does not fit; and if it names
             code that the user has not named himself, since recipes come from strangers.
     """
-    file = path / "recipe.toml" if path.is_dir() else path
-    try:
-        values = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"the recipe {str(file)!r} cannot be read: {error}") from error
+    file, values = read_values(path)
     for key, value in changes.items():
         _put(values, key, value)
     recipe = parse(FederatedRecipe, values, "")
-    named = {"model": recipe.model, **{f"objective.{key}": each for key, each in recipe.objective.items()}}
-    for key, each in named.items():
-        if ":" in str(each) and not {key, key.removeprefix("objective.")} & changes.keys():
-            raise UsageError(
-                f"the recipe {str(file)!r} names code, {key} = {each!r}; if you trust that code, name it "
-                f"yourself with --set {key}=…"
-            )
+    check_code(file, recipe.model, recipe.objective, changes)
     return recipe
 
 
