@@ -76,11 +76,12 @@ def held(plugin):
 
 
 class TestHooks:
-    def fake(self, plugin, logits, loss):
+    def fake(self, plugin, logits, loss, new=4):
         return SimpleNamespace(
             model=lambda inputs: logits[: len(inputs)],
             device=torch.device("cpu"),
             train_mb_size=4,
+            mb_y=torch.zeros(new, dtype=torch.int64),
             loss=torch.tensor(loss),
             clock=SimpleNamespace(train_iterations=5),
         )
@@ -99,6 +100,16 @@ class TestHooks:
         rows = torch.randperm(4, generator=derive(0, "replay", 5))
         own = functional.cross_entropy(logits, plugin.learner.remembered().batch.labels[rows])
         torch.testing.assert_close(strategy.loss, 0.75 * torch.tensor(3.0) + 0.25 * own)
+
+    def test_without_a_ratio_new_samples_and_memory_are_one_batch(self, quick, made):
+        plugin = DistilledReplay("2/class", **quick)
+        plugin.learner.learn(made.train_stream[0])
+        logits = torch.randn(4, 6, generator=derive(1))
+        strategy = self.fake(plugin, logits, 3.0, new=12)
+        plugin.before_backward(strategy)
+        rows = torch.randperm(4, generator=derive(0, "replay", 5))
+        own = functional.cross_entropy(logits, plugin.learner.remembered().batch.labels[rows])
+        torch.testing.assert_close(strategy.loss, (12 * torch.tensor(3.0) + 4 * own) / 16)
 
     def test_an_experience_is_distilled_after_it_was_learned(self, quick, made, strategy, learn):
         seen = []

@@ -214,7 +214,14 @@ def _say(result: ContinualResult, place: Path) -> None:
     ):
         if found:
             _say_table(title, found)
-    tables.print_pairs({"distilled by": result.distiller, "run": str(place)})
+    held = {name: each.bytes for name, each in result.methods.items() if each.bytes}
+    said = {
+        "CPU s": "of a stream without tests; the share of them that distilling or selecting took",
+        "bytes of memory": ", ".join(f"{name} {size:,}" for name, size in held.items()),
+        "distilled by": result.distiller,
+        "run": str(place),
+    }
+    tables.print_pairs({name: value for name, value in said.items() if value})
 
 
 def _say_table(title: str, methods: Mapping[str, MethodResult]) -> None:
@@ -223,16 +230,15 @@ def _say_table(title: str, methods: Mapping[str, MethodResult]) -> None:
 
     table = Table(title=Text(title))
     table.add_column("method", no_wrap=True)
-    for name in ("final, %", "average, %", "forgetting", "memory", "CPU s", "distilling"):
-        table.add_column(name, justify="right")
+    for name in ("final, %", "average, %", "forgetting", "memory", "CPU s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, each in methods.items():
         table.add_row(
             Text(name),
             str(each.final),
             str(each.average),
             str(each.forgetting),
-            f"{each.memory}, {each.bytes / 1000:,.1f} KB" if each.memory else "",
-            f"{each.cpu:.0f}",
-            f"{100 * each.distilling:.0f} %" if each.distilling else "",
+            f"{each.memory}" if each.memory else "",
+            f"{each.cpu:.0f}" + (f", {100 * each.distilling:.0f} %" if each.distilling else ""),
         )
     tables.console().print(table)

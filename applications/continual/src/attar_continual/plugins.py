@@ -35,7 +35,8 @@ class DistilledReplay(SupervisedPlugin):
         memory: How large the memory may be: ``10/class``, ``100`` samples in all, or ``78KB``.
         method: Name of a method or of a selector.
         labels: What is kept as labels: ``hard``, ``soft`` or ``learned``.
-        ratio: Weight of the memory in the loss, in (0, 1).
+        ratio: Weight of the memory in the loss, in (0, 1); by default the share of its samples in those of a
+            step, as if all were one batch.
         batch: Distilled samples per step; by default as many as new ones.
         temperature: Divides the logits whose softmax are soft labels.
         seed: Seed of every draw.
@@ -57,7 +58,7 @@ class DistilledReplay(SupervisedPlugin):
         method: str = "dm",
         *,
         labels: str = "hard",
-        ratio: float = 0.5,
+        ratio: float | None = None,
         batch: int | None = None,
         temperature: float = 1.0,
         seed: int = 0,
@@ -67,7 +68,7 @@ class DistilledReplay(SupervisedPlugin):
         **settings: Any,
     ) -> None:
         super().__init__()
-        if not 0 < ratio < 1:
+        if ratio is not None and not 0 < ratio < 1:
             raise UsageError(f"ratio={ratio:g} is no share of the loss; choose a number between 0 and 1")
         if batch is not None and batch < 1:
             raise UsageError(f"batch={batch} takes no samples; give at least 1")
@@ -88,7 +89,8 @@ class DistilledReplay(SupervisedPlugin):
         piece = known.batch.take(rows).to(strategy.device)
         logits = answers(strategy.model, piece, known.tasks[rows].to(strategy.device))
         loss = training_loss(logits, fitted(piece, logits), known.kind)
-        strategy.loss = (1 - self.ratio) * strategy.loss + self.ratio * loss
+        ratio = self.ratio or count / (count + len(strategy.mb_y))
+        strategy.loss = (1 - ratio) * strategy.loss + ratio * loss
 
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Distill the experience that was learned."""

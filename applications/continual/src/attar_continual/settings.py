@@ -69,7 +69,8 @@ class ContinualRecipe(Settings):
         labels: What distilled samples keep as labels.
         objective: The distiller's settings.
         parameterization: The parameterization's settings.
-        ratio: Weight of the memory in the loss of ``distilled``.
+        ratio: Weight of the memory in the loss of ``distilled``; by default the share of its samples in
+            those of a step.
         model: Architecture of the network; "" takes the default of the data.
         seeds: Streams, each with another order and another network.
         equal_bytes: Whether real samples are also compared that take as many bytes as the distilled ones.
@@ -88,7 +89,7 @@ class ContinualRecipe(Settings):
     labels: Labels = "hard"
     objective: dict[str, Any] = {}
     parameterization: dict[str, Any] = {}
-    ratio: float = Field(default=0.5, gt=0, lt=1)
+    ratio: float | None = Field(default=None, gt=0, lt=1)
     model: str = ""
     seeds: int = Field(default=3, ge=1)
     equal_bytes: bool = True
