@@ -2,8 +2,10 @@ import csv
 import json
 
 import pytest
+from attar_continual.comparing import RunOptions, compare
 from attar_continual.results import ContinualResult
 from attar_continual.settings import ContinualRecipe
+from attar_continual.stopping import Interrupted
 
 SMALL = (
     *("tensor", "--data", "digits", "--model", "mlp,width=16,depth=1", "--workers", "1"),
@@ -58,6 +60,27 @@ def test_the_same_seed_gives_the_same_figures_and_resuming_adds_to_them(cli, tmp
         assert first[name]["curve"] == again[name]["curve"]
     now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "b" / "jobs").iterdir()}
     assert jobs.items() <= now.items()
+
+
+def test_a_run_that_is_stopped_goes_on_where_it_was(task, tmp_path):
+    recipe = ContinualRecipe(
+        data={"modality": "tensor", "name": "toy"},
+        experiences="3",
+        memory="2/class",
+        methods=("naive", "distilled"),
+        objective={"steps": 2},
+        seeds=2,
+    )
+    asked = iter([False] * 7)
+    with pytest.raises(Interrupted):
+        compare(task, recipe, RunOptions(out=tmp_path / "a", stop=lambda: next(asked, True)))
+    kept = {path.name for path in (tmp_path / "a" / "jobs").glob("*.json")}
+    assert 0 < len(kept) < 4
+    again = compare(task, recipe, RunOptions(out=tmp_path / "a", resume=True))
+    whole = compare(task, recipe, RunOptions())
+    assert {name: each.curve for name, each in again.methods.items()} == {
+        name: each.curve for name, each in whole.methods.items()
+    }
 
 
 def test_a_recipe_is_repeated_and_changed(cli, tmp_path):

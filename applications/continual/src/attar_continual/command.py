@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from attar.jobs import default_workers
 from attar.progress import progress, silent
 from attar.recipe import Recipe, SizeRecipe, resolve
 from attar.registry import Registry
+from attar.runs import interruptible
 from attar.settings import Record, parse, unknown
 
 from attar_continual.comparing import RunOptions, compare
@@ -25,6 +27,7 @@ from attar_continual.names import LOGS
 from attar_continual.plots import curves_plot, forgetting_plot
 from attar_continual.results import ContinualResult, JobResult, MethodResult
 from attar_continual.settings import ContinualRecipe
+from attar_continual.stopping import Interrupted
 from attar_continual.tables import to_csv, to_markdown
 
 __all__ = ["How", "run"]
@@ -157,19 +160,21 @@ def run(said: Mapping[str, Any], changes: Mapping[str, str], how: How) -> None:
         def note(done: int, of: int, job: JobResult) -> None:
             advance(100 * done // of, f"{job.method} {job.final:.1f} %")
 
-        result = compare(
-            task,
-            recipe,
-            RunOptions(
-                out=place,
-                workers=how.workers or default_workers(),
-                resume=how.resume,
-                force=how.force,
-                logs=how.logs,
-                keep=how.keep,
-                note=note,
-            ),
+        options = RunOptions(
+            out=place,
+            workers=how.workers or default_workers(),
+            resume=how.resume,
+            force=how.force,
+            logs=how.logs,
+            keep=how.keep,
+            note=note,
         )
+        try:
+            # A signal that came as an exception could be lost in a callback of a library.
+            with interruptible() as stop:
+                result = compare(task, recipe, replace(options, stop=stop))
+        except Interrupted:
+            raise SystemExit(_stopped(place)) from None
     write_file(place / "table.md", to_markdown(result).encode())
     write_file(place / "table.csv", to_csv(result).encode())
     write_file(place / "accuracy.png", curves_plot(result))
@@ -178,6 +183,11 @@ def run(said: Mapping[str, Any], changes: Mapping[str, str], how: How) -> None:
         tables.print_json(result)
     else:
         _say(result, place)
+
+
+def _stopped(place: Path) -> int:
+    print(f"attar: stopped; continue with the same command and --resume ({place})", file=sys.stderr)
+    return 130
 
 
 def _plan(task: Task, recipe: ContinualRecipe, place: Path, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from attar_continual.budget import Budget
 from attar_continual.names import METHODS, REAL
 from attar_continual.results import ContinualResult, JobResult, MethodResult, summarized
 from attar_continual.settings import ContinualRecipe
+from attar_continual.stopping import Interrupted, never
 
 __all__ = ["RunOptions", "compare"]
 
@@ -39,6 +40,8 @@ class RunOptions:
         logs: Which of Avalanche's loggers write: ``csv``, ``tensorboard``.
         keep: Whether memories are saved after each experience.
         note: Called with the number of finished jobs, all of them, and the job that was finished.
+        stop: Asked between experiences, or between jobs where these are in other processes; True ends
+            the run, which can be resumed.
     """
 
     out: Path | None = None
@@ -48,6 +51,7 @@ class RunOptions:
     logs: tuple[str, ...] = ()
     keep: bool = False
     note: Callable[[int, int, JobResult], None] = lambda done, of, job: None
+    stop: Callable[[], bool] = never
 
 
 def _name(method: str, seed: int) -> str:
@@ -63,7 +67,7 @@ def _job(
     method, seed, budget = item
     folder = None if options.out is None else options.out / "jobs" / f"{_name(method, seed)}-{budget.key()}"
     job = Job(method, seed, budget, options.logs, folder, options.keep)
-    made = carried_out(task, recipe, job)
+    made = carried_out(task, recipe, job, options.stop)
     kept = _kept(options, recipe, item)
     if kept is not None:
         write_file(kept, to_json(made.model_dump(mode="json")))
@@ -98,13 +102,17 @@ def _carried_out(
     for count, made in enumerate(found.values()):
         options.note(done + count + 1, of, made)
     left = [place for place in range(len(items)) if place not in found]
-    work = partial(_job, task, recipe, replace(options, note=_silent))
+    # What asks this process cannot be sent to others.
+    stop = options.stop if options.workers == 1 else never
+    work = partial(_job, task, recipe, replace(options, note=_silent, stop=stop))
     for place, outcome in persistently(work, [items[place] for place in left], options.workers):
         if outcome.value is None:
             method, seed, _ = items[left[place]]
             raise UsageError(f"{method} on stream {seed}: {outcome.problem}")
         found[left[place]] = outcome.value
         options.note(done + len(found), of, outcome.value)
+        if options.stop():
+            raise Interrupted
     return [found[place] for place in range(len(items))]
 
 
@@ -150,6 +158,7 @@ def compare(
         registry: The plugins known.
 
     Raises:
+        Interrupted: If the run was stopped.
         UsageError: If something does not fit, or a job's process died too often.
     """
     options = options or RunOptions()

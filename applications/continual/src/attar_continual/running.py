@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from attar_continual.items import InContext, placed
 from attar_continual.methods import KNOWN, Parts, Setup
 from attar_continual.results import JobResult
 from attar_continual.settings import ContinualRecipe
+from attar_continual.stopping import Interrupted, never
 from attar_continual.streams import Stream, class_order, class_stream, group_stream
 
 __all__ = ["Job", "carried_out", "stream_of"]
@@ -64,22 +65,24 @@ def stream_of(task: Task, recipe: ContinualRecipe, seed: int) -> Stream:
     return class_stream(task, recipe.sizes(), class_order(task, seed))
 
 
-def carried_out(task: Task, recipe: ContinualRecipe, job: Job) -> JobResult:
+def carried_out(task: Task, recipe: ContinualRecipe, job: Job, stop: Callable[[], bool] = never) -> JobResult:
     """Learn a stream, and test after each experience.
 
     Args:
         task: All data.
         recipe: The run.
         job: Which method, on which stream.
+        stop: Asked after each experience; True ends the run.
 
     Raises:
+        Interrupted: If it was stopped.
         UsageError: If something does not fit.
     """
     stream = stream_of(task, recipe, job.seed)
     parts = KNOWN[job.method](Setup(recipe, task, job.budget, job.seed))
     with _quiet(), _loggers(job) as loggers:
         strategy = _strategy(task, recipe, parts, job, loggers)
-        return _learned(stream, strategy, parts, job)
+        return _learned(stream, strategy, parts, job, stop)
 
 
 @contextmanager
@@ -125,13 +128,15 @@ def _strategy(task: Task, recipe: ContinualRecipe, parts: Parts, job: Job, logge
     )
 
 
-def _learned(stream: Stream, strategy: Any, parts: Parts, job: Job) -> JobResult:
+def _learned(stream: Stream, strategy: Any, parts: Parts, job: Job, stop: Callable[[], bool]) -> JobResult:
     benchmark = stream.benchmark()
     test: list[tuple[float, ...]] = []
     held: list[tuple[float, ...]] = []
     sizes: list[tuple[int, int]] = []
     cpu = 0.0
     for number, experience in enumerate(benchmark.train_stream):
+        if stop():
+            raise Interrupted
         begun = time.process_time()
         with scoped(derive(job.seed, "learn", number)):
             strategy.train(experience, eval_streams=[], num_workers=0)
