@@ -83,6 +83,24 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(task, tmp_path):
     }
 
 
+def test_results_of_other_data_are_not_taken_for_those_of_these(cli, tmp_path):
+    run(cli, tmp_path / "run", "-q")
+    other = (
+        "continual",
+        "run",
+        "--recipe",
+        tmp_path / "run",
+        "--out",
+        tmp_path / "run",
+        "--resume",
+        "--workers",
+        "1",
+    )
+    found = cli(*other, "--data", "digits", "--set", "data.seed=5", "--json")
+    assert "are not those of the recipe" in found.err
+    assert len(list((tmp_path / "run" / "jobs").glob("naive-*.json"))) == 2
+
+
 def test_a_recipe_is_repeated_and_changed(cli, tmp_path):
     first = run(cli, tmp_path / "a", "--json").json
     more = ("--recipe", tmp_path / "a", "--data", "digits", "--workers", "1", "--json")

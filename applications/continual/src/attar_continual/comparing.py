@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,8 @@ from attar_continual.settings import ContinualRecipe
 from attar_continual.stopping import Interrupted, never
 
 __all__ = ["RunOptions", "compare"]
+
+logger = logging.getLogger(__name__)
 
 RECIPE = "recipe.toml"
 RESULT = "result.json"
@@ -136,10 +139,7 @@ def check(task: Task, recipe: ContinualRecipe, registry: Registry) -> None:
     recipe.budget.samples(classes)
     if not any(name.startswith("distilled") for name in recipe.methods):
         return
-    how = {"labels": recipe.objective.get("labels")} if recipe.objective.get("labels") else {}
-    settings = {**recipe.objective, **how}
-    if recipe.model:
-        settings.setdefault("model", recipe.model)
+    settings = {"model": recipe.model, **recipe.objective} if recipe.model else recipe.objective
     distiller = Distiller(
         recipe.distiller, settings, recipe.parameterization, recipe.labels, recipe.run.seed, registry
     )
@@ -163,6 +163,7 @@ def compare(
     """
     options = options or RunOptions()
     check(task, recipe, registry or Registry())
+    recipe = _of(task, recipe)
     target = options.out
     if target is not None:
         options = replace(options, out=_begun(target, recipe, options))
@@ -196,6 +197,20 @@ def compare(
         if options.out != target:
             swap(options.out, target)
     return result
+
+
+def _of(task: Task, recipe: ContinualRecipe) -> ContinualRecipe:
+    """Return the recipe with what the data are, which tells results of others apart."""
+    known = recipe.data.fingerprint
+    if known and known != task.fingerprint:
+        logger.warning(
+            "the data %r are not those of the recipe: their fingerprint is %s, not %s",
+            task.name,
+            task.fingerprint,
+            known,
+        )
+    data = {"fingerprint": task.fingerprint, "options": dict(task.options)}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=data)})
 
 
 def _begun(out: Path, recipe: ContinualRecipe, options: RunOptions) -> Path:

@@ -146,7 +146,6 @@ class ContinualRecipe(Settings):
     def digest(self, *further: object) -> str:
         """Return a hash of what decides a network, but for how many there are."""
         values = self.model_dump(mode="json", exclude={"methods", "seeds", "equal_bytes"})
-        values["data"].pop("fingerprint")
         text = json.dumps([values, *map(str, further)], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
