@@ -96,7 +96,7 @@ def test_results_of_other_data_are_not_taken_for_those_of_these(cli, tmp_path):
         "--workers",
         "1",
     )
-    found = cli(*other, "--data", "digits", "--set", "data.seed=5", "--json")
+    found = cli(*other, "--data", "digits", "--set", "data.split_seed=5", "--json")
     assert "are not those of the recipe" in found.err
     assert len(list((tmp_path / "run" / "jobs").glob("naive-*.json"))) == 2
 
