@@ -4,7 +4,7 @@
 
 A queue is a TOML file with a table per job: ``recipe``, a file beside the queue or under
 ``recipes/``, ``data``, ``seeds``, and, if it is to be evaluated, ``evaluate`` with further options
-of ``attar evaluate``. Each call continues where the last one stopped, works for so many minutes,
+of ``attar evaluate``. Recipes below ``continual/`` are of ``attar continual run``. Each call continues where the last one stopped, works for so many minutes,
 saves and says what is left; what is complete is not touched again.
 """
 
@@ -45,6 +45,11 @@ def steps(queue: Path, out: Path, root: Path, device: str) -> Iterator[Step]:
         places = [place / job["recipe"] for place in (queue.parent, ROOT / "recipes")]
         recipe = next(place for place in places if place.is_file())
         data = ["--data", job["data"], "--root", str(root)]
+        if recipe.parent.name == "continual":
+            resume = ["--resume"] if (out / name / "recipe.toml").is_file() else []
+            given = ["continual", "run", "--recipe", str(recipe), *data, "--out", str(out / name), "--quiet"]
+            yield Step(name, out / name / "result.json", [*given, *resume])
+            continue
         runs = [out / f"{name}-seed{seed}" for seed in job["seeds"]]
         for seed, run in zip(job["seeds"], runs, strict=True):
             resume = ["--resume"] if (run / "recipe.toml").is_file() else []

@@ -213,8 +213,9 @@ def _plan(task: Task, recipe: ContinualRecipe, place: Path, as_json: bool) -> No
     said = plan.model_dump(exclude={"experiences", "samples", "methods"})
     each = zip(plan.experiences, plan.samples, strict=True)
     said["methods"] = ", ".join(plan.methods)
-    said["experiences of the first stream"] = "\n".join(f"{name} ({n:,} samples)" for name, n in each)
     tables.print_pairs(said, title="would compare")
+    streamed = {str(place + 1): f"{name} ({n:,} samples)" for place, (name, n) in enumerate(each)}
+    tables.print_pairs(streamed, title="experiences of the first stream")
 
 
 def _say(result: ContinualResult, place: Path) -> None:
