@@ -4,8 +4,9 @@
 
 A queue is a TOML file with a table per job: ``recipe``, a file beside the queue or under
 ``recipes/``, ``data``, ``seeds``, and, if it is to be evaluated, ``evaluate`` with further options
-of ``attar evaluate``. Recipes below ``continual/`` are of ``attar continual run``. Each call continues where the last one stopped, works for so many minutes,
-saves and says what is left; what is complete is not touched again.
+of ``attar evaluate``. Recipes below ``continual/`` are those of ``attar continual run``, which has
+its seeds and its evaluation in itself. Each call continues where the last one stopped, works for so
+many minutes, saves and says what is left; what is complete is not touched again.
 """
 
 from __future__ import annotations
