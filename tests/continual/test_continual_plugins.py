@@ -394,6 +394,13 @@ class TestRefusals:
         with pytest.raises(UsageError, match="bring them to one shape"):
             DistilledReplay("2/class", **quick).learner.learn(made.train_stream[0])
 
+    def test_samples_of_whole_numbers(self, quick):
+        labels = torch.arange(4) % 2
+        words = given(torch.zeros(4, 6, dtype=torch.int64), labels)
+        made = benchmark_from_datasets(train=[words], test=[words])
+        with pytest.raises(UsageError, match="holds int64, such as words by number"):
+            DistilledReplay("2/class", **quick).learner.learn(made.train_stream[0])
+
     def test_samples_that_are_no_tensors(self, quick):
         class Words(Items):
             def __getitem__(self, place):

@@ -55,6 +55,12 @@ def _values(data: Any, number: int) -> Tensor:
                 f"sample {place} of experience {number} is {type(sample).__name__}, not a tensor (*feature); "
                 f"make tensors of them by a transform, or make the stream of a task with attar_continual"
             )
+        if not sample.is_floating_point():
+            kind = str(sample.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"sample {place} of experience {number} holds {kind}, such as words by number, between which "
+                f"there is nothing to distill; give real numbers, such as embeddings"
+            )
         if samples and sample.shape != samples[0].shape:
             raise UsageError(
                 f"samples of experience {number} have shapes {tuple(samples[0].shape)} and "
