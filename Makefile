@@ -17,8 +17,8 @@ $(VENV)/.core: core/pyproject.toml constraints.txt
 	touch $@
 
 # What development needs: every member of the workspace and the tools.
-$(VENV)/.dev: $(VENV)/.core pyproject.toml $(wildcard modalities/*/pyproject.toml) $(wildcard applications/*/pyproject.toml)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e core -e applications/continual -e applications/federated -e modalities/audio -e modalities/graph -e modalities/image -e modalities/text --group dev
+$(VENV)/.dev: $(VENV)/.core pyproject.toml $(wildcard modalities/*/pyproject.toml) $(wildcard applications/*/pyproject.toml) $(wildcard plugins/*/pyproject.toml)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e core -e applications/continual -e applications/federated -e modalities/audio -e modalities/graph -e modalities/image -e modalities/text -e plugins/tabular -e plugins/wasserstein --group dev
 	touch $@
 
 # What the documentation needs besides.
@@ -41,7 +41,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.dev
-	$(BIN)/mypy core/src applications/continual/src applications/federated/src modalities/audio/src modalities/graph/src modalities/image/src modalities/text/src
+	$(BIN)/mypy core/src applications/continual/src applications/federated/src modalities/audio/src modalities/graph/src modalities/image/src modalities/text/src plugins/tabular/src plugins/wasserstein/src
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODALITIES = [ROOT / "modalities" / name for name in ("audio", "graph", "image", "text")]
 APPLICATIONS = [ROOT / "applications" / name for name in ("continual", "federated")]
-MEMBERS = [ROOT / "core", *MODALITIES, *APPLICATIONS]
+PLUGINS = [ROOT / "plugins" / name for name in ("tabular", "wasserstein")]
+MEMBERS = [ROOT / "core", *MODALITIES, *APPLICATIONS, *PLUGINS]
 OTHERS = (
     "torchvision",
     "torchaudio",

@@ -14,7 +14,7 @@ from attar.objectives.backprop import (
 from attar.objectives.cafe import CAFE, AlignedFeatures, CAFESettings
 from attar.objectives.datadam import DATADAM, AttentionMatch, DataDAMSettings
 from attar.objectives.dc import DC, DSA, ONE_STEP, DCSettings, DSASettings, GradientSettings, OneStepSettings
-from attar.objectives.distribution import MeanEmbedding, MeanFeatures
+from attar.objectives.distribution import MeanEmbedding, MeanFeatures, embed, feature_maps
 from attar.objectives.dm import DM, DMSettings
 from attar.objectives.drawn import DrawsByClass
 from attar.objectives.gradient import GradientMatch, absolute, cosine_rows, squared
@@ -135,6 +135,8 @@ __all__ = [
     "absolute",
     "adjoint",
     "cosine_rows",
+    "embed",
+    "feature_maps",
     "plain",
     "platt",
     "squared",
