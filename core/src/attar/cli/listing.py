@@ -105,6 +105,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.cached import CacheInfo
     from attar.cli.demo import DemoResult
     from attar.cli.export import ExportResult
+    from attar.cli.packages import Written
     from attar.cli.seeing import Shown
     from attar.cli.use import TrainResult
     from attar.cli.work import DistillResult
@@ -123,6 +124,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
         "doctor": Diagnosis,
         "evaluate": Report,
         "export": ExportResult,
+        "new": Written,
         "plugins": PluginList,
         "push": PushRecord,
         "recipe": Recipe,

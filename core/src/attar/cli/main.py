@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attar.cli import comparing, preparing, sharing
+from attar.cli import comparing, preparing, scaffolding, sharing
 from attar.cli import options as o
 from attar.errors import UsageError
 
@@ -297,6 +297,7 @@ app.command()(comparing.compare)
 app.command()(preparing.experts)
 app.command()(sharing.export)
 app.command()(sharing.push)
+app.command()(scaffolding.new)
 
 
 @app.command()
