@@ -1,6 +1,7 @@
 """Replay and GDumb on distilled samples: order of hooks, labels, checkpoints, what is refused."""
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import attar
@@ -359,6 +360,23 @@ class TestRefusals:
     def test_soft_labels_for_gdumb(self):
         with pytest.raises(UsageError, match="no network gives soft labels"):
             DistilledGDumb("2/class", labels="soft")
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"classes": ("a", "b", "c", "d", "e", "f")}, "the memory is of the classes a, b, c, d, e, …"),
+            ({"preprocessing": {"kind": "standardize", "mean": (9.0,)}}, "made with another preprocessing"),
+        ],
+    )
+    def test_a_memory_of_other_data_to_start_from(self, change, said, made, quick):
+        first = DistilledReplay("2/class", "herding")
+        first.learner.learn(made.train_stream[0])
+        found = first.learner.artifact()
+        data = found.manifest.data.model_copy(update=change)
+        other = replace(found, manifest=found.manifest.model_copy(update={"data": data}))
+        plugin = DistilledReplay("2/class", "herding", start=other)
+        with pytest.raises(UsageError, match=said):
+            plugin.learner.learn(made.train_stream[1])
 
     def test_an_experience_without_samples(self, quick):
         empty = given(torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64))

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from attar.errors import UsageError
@@ -95,6 +97,18 @@ def test_samples_that_are_more_than_tensors_go_by_number():
     found = model(mixed)
     torch.testing.assert_close(found[1:3], model.model(extra.inputs))
     torch.testing.assert_close(found[[0, 3]], model(numbers[:2]))
+
+
+def test_a_copy_has_a_network_of_its_own_and_the_same_data():
+    task = BoxTask(toy_task((4,), classes=4, n=80, modality="tensor"))
+    model = InContext(task.build("mlp,width=8,depth=1", derive(0)), task)
+    numbers = model.remember(task.view(torch.tensor([1, 2])))
+    again = copy.deepcopy(model)
+    torch.testing.assert_close(again(numbers), model(numbers))
+    with torch.no_grad():
+        next(again.parameters()).add_(1)
+    assert not torch.equal(again(numbers), model(numbers))
+    assert again._task is task
 
 
 class Named:

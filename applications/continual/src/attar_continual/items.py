@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,6 +79,13 @@ class InContext(nn.Module):
             "validation": ("train", "test"),
         }
         return sum(task.size(each) for each in before[split])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> InContext:
+        """Return a copy of the network with the same data: GDumb copies networks at each experience."""
+        made = InContext(copy.deepcopy(self.model, memo), self._task)
+        made._sources = list(self._sources)
+        made.train(self.training)
+        return made
 
     def remember(self, batch: Batch) -> Tensor:
         """Add samples, and return their numbers, int64 ``(n,)``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attar.artifact import Artifact, Environment, MethodRecord, data_record
+from attar.artifact import Artifact, DataRecord, Environment, MethodRecord, data_record
 from attar.artifact.build import artifact_of
 from attar.batch import Batch
 from attar.contracts import SyntheticSet, Task
@@ -22,6 +22,7 @@ from attar_continual.budget import Budget
 from attar_continual.distiller import Distiller, as_labels
 from attar_continual.given import modality_of, task_of
 from attar_continual.memory import Memory, Part, Remembered
+from attar_continual.streams import TASK
 
 __all__ = ["Learner", "answers", "learner_of"]
 
@@ -59,11 +60,12 @@ class Learner:
         self._feature: tuple[int, ...] | None = None
         self._known: Remembered | None = None
         self._about: Task | None = None
+        self._started: DataRecord | None = None
         if start is not None:
             self._begin(start)
 
     def _begin(self, start: Artifact) -> None:
-        data = start.manifest.data
+        data = self._started = start.manifest.data
         self._feature = tuple(data.feature)
         seen = {label: max(1, n) for label, n in enumerate(data.counts)}
         present = {label: seen.get(label, 1) for label in start.syn.labels.unique().tolist()}
@@ -82,6 +84,8 @@ class Learner:
         begun, used = time.perf_counter(), time.process_time()
         number = experience.current_experience
         task = task_of(experience, self.classes)
+        if self._started is not None and hasattr(experience, TASK):
+            _check_start(self._started, task)
         present = {label: n for label, n in enumerate(task.counts.tolist()) if n}
         if not present:
             raise UsageError(f"experience {number} has no samples; leave it out of the stream")
@@ -179,6 +183,25 @@ class Learner:
         """Restore what :meth:`__getstate__` returned."""
         vars(self).update(state)
         self.distiller = Distiller(**state["distiller"], registry=Registry())
+
+
+def _check_start(start: DataRecord, task: Task) -> None:
+    """Refuse a memory that means something else by its numbers than a stream does.
+
+    Raises:
+        UsageError: If classes or preprocessing differ.
+    """
+    if tuple(start.classes) != tuple(task.classes):
+        named = ", ".join([*start.classes[:5], *(["…"] if len(start.classes) > 5 else [])])
+        raise UsageError(
+            f"the memory is of the classes {named}, which are not those of {task.name!r}; start with one of "
+            f"the same classes"
+        )
+    if dict(start.preprocessing) != dict(task.preprocessing):
+        raise UsageError(
+            f"the memory was made with another preprocessing than {task.name!r} has; start with one of the "
+            f"same data"
+        )
 
 
 def _task_label(experience: Any) -> int:
