@@ -45,6 +45,7 @@ CLAIMS: dict[str, frozenset[str]] = {
     "datadam": frozenset({"zero_at_real", "order_free", "by_class"}),
     "idm": frozenset({"order_free", "by_class"}),
     "m3d": frozenset({"zero_at_real", "order_free", "by_class"}),
+    "wasserstein": frozenset({"zero_at_real", "order_free", "by_class"}),
     "ncfm": frozenset({"order_free", "by_class"}),
     "dc": frozenset({"zero_at_real", "order_free", "by_class"}),
     "dm": frozenset({"zero_at_real", "order_free", "by_class"}),

@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_be_compared(cli, tmp_path):
     assert [len(name.split(", ")) for name in found["experiences"]] == [4, 3, 3]
     assert sum(found["samples"]) == 1294
     assert not (tmp_path / "run").exists()
-    assert "experiences of the first stream" in run(cli, tmp_path / "run", "--dry-run").out
+    assert "the first stream" in run(cli, tmp_path / "run", "--dry-run").out
 
 
 def test_memories_and_logs_are_kept_where_they_are_asked_for(cli, tmp_path):

@@ -215,7 +215,7 @@ def _plan(task: Task, recipe: ContinualRecipe, place: Path, as_json: bool) -> No
     said["methods"] = ", ".join(plan.methods)
     tables.print_pairs(said, title="would compare")
     streamed = {str(place + 1): f"{name} ({n:,} samples)" for place, (name, n) in enumerate(each)}
-    tables.print_pairs(streamed, title="experiences of the first stream")
+    tables.print_pairs(streamed, title="the first stream")
 
 
 def _say(result: ContinualResult, place: Path) -> None:

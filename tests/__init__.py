@@ -1,0 +1,1 @@
+"""A package, and no namespace: Avalanche brings one of this name, which workers would import instead."""
