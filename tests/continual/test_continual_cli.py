@@ -140,6 +140,13 @@ def test_a_folder_that_is_occupied_is_left_alone_unless_forced(cli, tmp_path):
     assert not list(tmp_path.glob(".run*"))
 
 
+def test_half_of_the_bytes_are_had_by_float16(cli, tmp_path):
+    only = ("--methods", "distilled")
+    whole = run(cli, tmp_path / "a", "--json", methods=only).json["methods"]["distilled"]["bytes"]
+    half = run(cli, tmp_path / "b", "--json", "--set", "run.dtype=float16", methods=only).json["methods"]
+    assert half["distilled"]["bytes"] - 20 == (whole - 20) // 2
+
+
 def test_options_are_written_into_the_recipe(cli, tmp_path):
     run(cli, tmp_path / "run", "--set", "learn.lr=0.1", "--set", "per_class=9", "--labels", "soft", "-q")
     recipe = ContinualRecipe.model_validate(_toml(tmp_path / "run" / "recipe.toml"))

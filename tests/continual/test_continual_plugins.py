@@ -186,6 +186,15 @@ class TestMemory:
         learn(strategy(plugin), class_stream(task, 6).benchmark().train_stream[:2])
         assert held(plugin) == [2, 2, 0, 0, 0, 0]
 
+    def test_values_are_stored_in_the_type_that_is_asked_for(self, made, quick, strategy, learn):
+        half, whole = (DistilledReplay("2/class", dtype=dtype, **quick) for dtype in ("float16", "float32"))
+        for plugin in (half, whole):
+            learn(strategy(plugin), made.train_stream[:1])
+        # Four samples of six values, and their labels of a byte.
+        assert [plugin.learner.memory.nbytes for plugin in (half, whole)] == [4 * 6 * 2 + 4, 4 * 6 * 4 + 4]
+        with pytest.raises(UsageError, match="dtype"):
+            DistilledReplay("2/class", dtype="float8", **quick).learner.learn(made.train_stream[0])
+
     def test_a_class_with_fewer_samples_than_asked_for_keeps_those(self, task, quick, strategy, learn):
         few = task.subset(torch.cat([(task.labels == label).nonzero()[: 1 + label, 0] for label in range(6)]))
         plugin = DistilledReplay("3/class", **quick)

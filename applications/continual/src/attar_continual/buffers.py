@@ -30,6 +30,7 @@ class DistilledBuffer(ExemplarsBuffer):
         start: What the memory holds before the first experience.
         parameterization: How values are stored, as for :func:`attar.distill`. Where a stored sample
             decodes to several, the buffer has all of these.
+        dtype: Type that values are stored in: ``float32``, ``float16`` or ``bfloat16``.
         settings: Settings of the method.
 
     Attributes:
@@ -49,6 +50,7 @@ class DistilledBuffer(ExemplarsBuffer):
         classes: int = 0,
         start: Artifact | None = None,
         parameterization: str | Mapping[str, Any] | None = None,
+        dtype: str = "float32",
         **settings: Any,
     ) -> None:
         super().__init__(max_size)
@@ -57,7 +59,7 @@ class DistilledBuffer(ExemplarsBuffer):
         budget = Budget(total=max_size) if class_size is None else Budget(per_class=class_size)
         self._class_size = class_size
         self.learner = learner_of(
-            budget, method, "hard", seed, classes, start, 1.0, parameterization, settings
+            budget, method, "hard", seed, classes, start, 1.0, parameterization, dtype, settings
         )
 
     def update(self, strategy: Any, **kwargs: Any) -> None:

@@ -140,8 +140,9 @@ def check(task: Task, recipe: ContinualRecipe, registry: Registry) -> None:
     if not any(name.startswith("distilled") for name in recipe.methods):
         return
     settings = {"model": recipe.model, **recipe.objective} if recipe.model else recipe.objective
+    run = recipe.run
     distiller = Distiller(
-        recipe.distiller, settings, recipe.parameterization, recipe.labels, recipe.run.seed, registry
+        recipe.distiller, settings, recipe.parameterization, recipe.labels, run.seed, run.dtype, registry
     )
     check_recipe(task, resolve(distiller.recipe(task, 0, 1, None), registry))
 

@@ -38,6 +38,7 @@ class Distiller:
         parameterization: Settings of the parameterization that `settings` may name.
         labels: What is kept as labels.
         seed: Seed of every draw.
+        dtype: Type that values are stored in: ``float32``, ``float16`` or ``bfloat16``.
         registry: The plugins known.
     """
 
@@ -46,6 +47,7 @@ class Distiller:
     parameterization: Mapping[str, Any] = field(default_factory=dict)
     labels: Labels = "hard"
     seed: int = 0
+    dtype: str = "float32"
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class Distiller:
                 "method": self.method,
                 "objective": self.objective(),
                 "parameterization": dict(self.parameterization),
-                "run": {"seed": self.seed_of(number)},
+                "run": {"seed": self.seed_of(number), "dtype": self.dtype},
             },
             "",
         )

@@ -175,6 +175,7 @@ class Learner:
             "parameterization": dict(own.parameterization),
             "labels": own.labels,
             "seed": own.seed,
+            "dtype": own.dtype,
         }
         state["_about"] = state["_known"] = None
         return state
@@ -224,10 +225,11 @@ def learner_of(
     start: Artifact | None,
     temperature: float,
     parameterization: str | Mapping[str, Any] | None,
+    dtype: str,
     settings: Mapping[str, Any],
 ) -> Learner:
     """Return the learner of a plugin's arguments; those of the method are named as for ``attar.distill``."""
     how = {"name": parameterization} if isinstance(parameterization, str) else dict(parameterization or {})
     named = {"parameterization": how.pop("name")} if "name" in how else {}
-    distiller = Distiller(method, {**settings, **named}, how, as_labels(labels), seed)
+    distiller = Distiller(method, {**settings, **named}, how, as_labels(labels), seed, dtype)
     return Learner(memory, distiller, classes=classes, start=start, temperature=temperature)

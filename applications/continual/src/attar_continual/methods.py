@@ -206,7 +206,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
     how = dict(recipe.parameterization)
     if "parameterization" in settings:
         how["name"] = settings.pop("parameterization")
-    return {**settings, "parameterization": how}
+    return {**settings, "parameterization": how, "dtype": recipe.run.dtype}
 
 
 def _naive(setup: Setup) -> Parts:

@@ -43,6 +43,7 @@ class DistilledReplay(SupervisedPlugin):
         classes: Number of classes at least, where more are to come than a benchmark says.
         start: What the memory holds before the first experience.
         parameterization: How values are stored, as for :func:`attar.distill`.
+        dtype: Type that values are stored in: ``float32``, ``float16`` or ``bfloat16``.
         settings: Settings of the method, such as ``steps=200`` or ``model="mlp"``.
 
     Attributes:
@@ -65,6 +66,7 @@ class DistilledReplay(SupervisedPlugin):
         classes: int = 0,
         start: Artifact | None = None,
         parameterization: str | Mapping[str, Any] | None = None,
+        dtype: str = "float32",
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -73,7 +75,7 @@ class DistilledReplay(SupervisedPlugin):
         if batch is not None and batch < 1:
             raise UsageError(f"batch={batch} takes no samples; give at least 1")
         self.learner = learner_of(
-            memory, method, labels, seed, classes, start, temperature, parameterization, settings
+            memory, method, labels, seed, classes, start, temperature, parameterization, dtype, settings
         )
         self.ratio, self.batch, self._seed = ratio, batch, seed
 
@@ -131,6 +133,7 @@ class DistilledGDumb(GDumbPlugin):
         classes: Number of classes at least, where more are to come than a benchmark says.
         start: What the memory holds before the first experience.
         parameterization: How values are stored, as for :func:`attar.distill`.
+        dtype: Type that values are stored in: ``float32``, ``float16`` or ``bfloat16``.
         settings: Settings of the method.
 
     Attributes:
@@ -155,13 +158,14 @@ class DistilledGDumb(GDumbPlugin):
         classes: int = 0,
         start: Artifact | None = None,
         parameterization: str | Mapping[str, Any] | None = None,
+        dtype: str = "float32",
         **settings: Any,
     ) -> None:
         super().__init__()
         if labels == "soft":
             raise UsageError("GDumb trains on its memory alone, before which no network gives soft labels")
         self.learner = learner_of(
-            memory, method, labels, seed, classes, start, 1.0, parameterization, settings
+            memory, method, labels, seed, classes, start, 1.0, parameterization, dtype, settings
         )
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
