@@ -140,6 +140,13 @@ def test_a_folder_that_is_occupied_is_left_alone_unless_forced(cli, tmp_path):
     assert not list(tmp_path.glob(".run*"))
 
 
+def test_networks_learn_by_the_optimizer_that_is_asked_for(cli, tmp_path):
+    only = ("--methods", "naive")
+    sgd = run(cli, tmp_path / "a", "--json", methods=only).json["methods"]["naive"]["curve"]
+    adam = run(cli, tmp_path / "b", "--json", "--set", "learn.optimizer=adam", methods=only).json
+    assert adam["methods"]["naive"]["curve"] != sgd
+
+
 def test_half_of_the_bytes_are_had_by_float16(cli, tmp_path):
     only = ("--methods", "distilled")
     whole = run(cli, tmp_path / "a", "--json", methods=only).json["methods"]["distilled"]["bytes"]

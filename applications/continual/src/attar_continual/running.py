@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from attar.contracts import Task
 from attar.errors import InternalError
+from attar.optim import OptimSpec
 from attar.rng import derive, scoped
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.logging import CSVLogger, TensorboardLogger
@@ -112,13 +112,13 @@ def _strategy(task: Task, recipe: ContinualRecipe, parts: Parts, job: Job, logge
     model = task.build(recipe.model, derive(job.seed, "network"))
     network: nn.Module = InContext(model, task) if placed(task) else model
     learn = parts.learn
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=learn.lr, momentum=learn.momentum, weight_decay=learn.weight_decay
+    spec = OptimSpec(
+        name=learn.optimizer, lr=learn.lr, momentum=learn.momentum, weight_decay=learn.weight_decay
     )
     evaluator = EvaluationPlugin(accuracy_metrics(experience=True, stream=True), loggers=loggers)
     return Naive(
         model=network,
-        optimizer=optimizer,
+        optimizer=spec.build(network.parameters()),
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=learn.batch,
         train_epochs=learn.epochs,

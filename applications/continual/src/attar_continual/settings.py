@@ -20,16 +20,18 @@ __all__ = ["ContinualRecipe", "LearnSettings", "MemorySettings"]
 
 
 class LearnSettings(Settings):
-    """How a network learns an experience, by stochastic gradient descent.
+    """How a network learns an experience.
 
     Attributes:
+        optimizer: ``sgd``, ``adam`` or ``adamw``.
         epochs: Passes over the experience.
         batch: New samples per step; of a memory as many come to them.
         lr: Step size.
-        momentum: Momentum.
+        momentum: Momentum of ``sgd``.
         weight_decay: L2 penalty.
     """
 
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     epochs: int = Field(default=1, ge=1)
     batch: int = Field(default=32, ge=1)
     lr: float = Field(default=0.05, gt=0)
