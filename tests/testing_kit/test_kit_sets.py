@@ -12,7 +12,8 @@ from attar.tensor.export import Npz
 from attar.tensor.splits import SplitOptions
 from attar.testing import ToyModality, checks_for_modality
 from attar.testing.laws import law_name
-from attar.testing.set_laws import PLUGIN_LAWS, SECRECY_LAWS, SET_LAWS
+from attar.testing.plugin_laws import PLUGIN_LAWS, SECRECY_LAWS
+from attar.testing.set_laws import SET_LAWS
 from attar.testing.shared import SETTINGS_LAWS
 from pydantic import ConfigDict
 from torch import nn

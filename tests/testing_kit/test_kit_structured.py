@@ -181,15 +181,15 @@ def test_other_tasks_need_another_test_split(broken):
 
 
 def test_core_that_reads_the_test_split_is_found(broken, monkeypatch):
-    from attar.testing import set_laws
+    from attar.testing import plugin_laws
 
-    honest = set_laws.distill
+    honest = plugin_laws.distill
 
     def peeking(task, **given):
         next(iter(task.epoch("test", 4)))
         return honest(task, **given)
 
-    monkeypatch.setattr(set_laws, "distill", peeking)
+    monkeypatch.setattr(plugin_laws, "distill", peeking)
     found = broken(checks_for_modality(BoxModality(), WHOLE, name="toy"))
     assert list(found) == ["distilling_reads_no_test"]
     assert "the test samples were read" in found["distilling_reads_no_test"]

@@ -22,7 +22,7 @@ from attar.files import write_file
 from attar.labels import label_kind
 from attar.plugins import MethodSettings, NamesAxes, ParameterizationPlugin, meant_for
 from attar.progress import Advance, progress, silent
-from attar.recipe import Recipe, Resolved
+from attar.recipe import DataRecipe, Resolved
 from attar.registry import Registry
 from attar.restarts import best_run, check_restarts, clear_runs, several
 from attar.rng import derive
@@ -33,7 +33,7 @@ from attar.settings import Settings, parse
 from attar.sizing import allocate, initial_batch
 from attar.tracking import tracked
 
-__all__ = ["RunSettings", "check_recipe", "distill_recipe", "interruptible", "storage_settings"]
+__all__ = ["RunSettings", "check_recipe", "data_used", "distill_recipe", "interruptible", "storage_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -183,11 +183,7 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
         Stopped: If the run was stopped; it can be resumed.
     """
     recipe = resolved.recipe
-    _warn_other_data(task, recipe)
-    # The task says how it was loaded: it names things that a user gave as paths of this machine.
-    known = {"fingerprint": task.fingerprint, "options": dict(task.options)}
-    data = recipe.data.model_copy(update=known)
-    recipe = recipe.model_copy(update={"data": data})
+    recipe = recipe.model_copy(update={"data": data_used(task, recipe.data)})
     resolved = replace(resolved, recipe=recipe)
     if settings.out is None:
         settings.check()
@@ -224,15 +220,17 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     return artifact
 
 
-def _warn_other_data(task: Task, recipe: Recipe) -> None:
-    known = recipe.data.fingerprint
-    if known and known != task.fingerprint:
+def data_used(task: Task, data: DataRecipe) -> DataRecipe:
+    """Return what a recipe says of its data, as they are; warn if they are not those that it was made of."""
+    if data.fingerprint and data.fingerprint != task.fingerprint:
         logger.warning(
             "the data %r are not those of the recipe: their fingerprint is %s, not %s",
             task.name,
             task.fingerprint,
-            known,
+            data.fingerprint,
         )
+    # The task says how it was loaded: it names things that a user gave as paths of this machine.
+    return data.model_copy(update={"fingerprint": task.fingerprint, "options": dict(task.options)})
 
 
 def _selected(task: Task, resolved: Resolved, environment: Environment, registry: Registry) -> Artifact:

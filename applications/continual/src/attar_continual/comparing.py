@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from attar.errors import UsageError
 from attar.files import check_free, check_ours, read_json, swap, to_json, write_file
 from attar.recipe import resolve
 from attar.registry import Registry
-from attar.runs import check_recipe
+from attar.runs import check_recipe, data_used
 from attar.settings import parse
 
 from attar_continual.budget import Budget
@@ -24,8 +23,6 @@ from attar_continual.settings import ContinualRecipe
 from attar_continual.stopping import Interrupted, never
 
 __all__ = ["RunOptions", "compare"]
-
-logger = logging.getLogger(__name__)
 
 RECIPE = "recipe.toml"
 RESULT = "result.json"
@@ -164,7 +161,8 @@ def compare(
     """
     options = options or RunOptions()
     check(task, recipe, registry or Registry())
-    recipe = _of(task, recipe)
+    # What the data are tells results of others apart.
+    recipe = recipe.model_copy(update={"data": data_used(task, recipe.data)})
     target = options.out
     if target is not None:
         options = replace(options, out=_begun(target, recipe, options))
@@ -198,20 +196,6 @@ def compare(
         if options.out != target:
             swap(options.out, target)
     return result
-
-
-def _of(task: Task, recipe: ContinualRecipe) -> ContinualRecipe:
-    """Return the recipe with what the data are, which tells results of others apart."""
-    known = recipe.data.fingerprint
-    if known and known != task.fingerprint:
-        logger.warning(
-            "the data %r are not those of the recipe: their fingerprint is %s, not %s",
-            task.name,
-            task.fingerprint,
-            known,
-        )
-    data = {"fingerprint": task.fingerprint, "options": dict(task.options)}
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=data)})
 
 
 def _begun(out: Path, recipe: ContinualRecipe, options: RunOptions) -> Path:

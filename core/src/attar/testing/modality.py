@@ -8,7 +8,8 @@ from typing import Any
 from attar.testing.laws import Check, make_checks, run_checks
 from attar.testing.modality_case import ModalityCase, ModalityData
 from attar.testing.model_laws import AUGMENT_LAWS, MODEL_LAWS
-from attar.testing.set_laws import PLUGIN_LAWS, SECRECY_LAWS, SET_LAWS
+from attar.testing.plugin_laws import PLUGIN_LAWS, SECRECY_LAWS
+from attar.testing.set_laws import SET_LAWS
 from attar.testing.shared import SETTINGS_LAWS, law_plugin_is_complete, subject
 from attar.testing.task_laws import TASK_LAWS
 
