@@ -28,6 +28,24 @@ def test_a_run_says_what_it_found_and_leaves_it_in_a_folder(cli, tmp_path):
     }
 
 
+def test_a_run_has_a_page(cli, tmp_path):
+    run(cli, tmp_path / "run", "--quiet")
+    found = cli("report", tmp_path / "run", "-o", tmp_path / "page.html", "--json").json
+    assert found["parts"] == ["digits: run"]
+    page = (tmp_path / "page.html").read_text("utf-8")
+    result = ContinualResult.model_validate(json.loads((tmp_path / "run" / "result.json").read_text()))
+    for said in (
+        str(result.methods["distilled"].final),
+        "Equal bytes",
+        "best of real samples: gdumb",
+        "no memory",
+    ):
+        assert said in page, said
+    (tmp_path / "run" / "result.json").unlink()
+    refused = cli("report", tmp_path / "run", "-o", tmp_path / "b.html").refusal
+    assert refused.endswith("is not finished; continue it with --resume")
+
+
 def test_json_is_the_result_with_every_method(cli, tmp_path):
     found = ContinualResult.model_validate(run(cli, tmp_path / "run", "--json", methods=()).json)
     assert found == ContinualResult.model_validate(json.loads((tmp_path / "run" / "result.json").read_text()))

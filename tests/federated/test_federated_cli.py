@@ -51,6 +51,18 @@ def test_its_union_is_evaluated_and_trained_on_like_any_set(cli, tmp_path):
     assert cli("train", tmp_path / "run", "--out", tmp_path / "net.safetensors", *changes[:2]).code == 0
 
 
+def test_a_run_has_a_page(cli, tmp_path):
+    result = simulate(cli, tmp_path / "run", "--json").json
+    found = cli("report", tmp_path / "run", "-o", tmp_path / "page.html", "--json").json
+    assert found["parts"] == ["digits: run"]
+    page = (tmp_path / "page.html").read_text("utf-8")
+    accuracy = f"{result['accuracy']['mean']:.1f}"
+    for said in (accuracy, "no formal guarantee", "Who has what", "What the clients sent", "clients = 3"):
+        assert said in page, said
+    (tmp_path / "run" / "result.json").unlink()
+    assert "no finished federated run" in cli("report", tmp_path / "run", "-o", tmp_path / "b.html").refusal
+
+
 def test_a_folder_that_is_occupied_is_left_alone_unless_forced(cli, tmp_path):
     first = simulate(cli, tmp_path / "run", "--json").json
     assert "exists and is not empty" in simulate(cli, tmp_path / "run").refusal

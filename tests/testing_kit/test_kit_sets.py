@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from attar.plugins import Exhibit
 from attar.protocols import CPU_1, PUBLISHED, Protocol
 from attar.tensor import TensorSet, TensorTask
 from attar.tensor.export import Npz
@@ -221,6 +222,8 @@ WRONG = {
     "fingerprint_sees_validation": Quick(TrainPrints),
     "render_gives_png": Quick(render=lambda batch, info: b"GIF89a"),
     "companions_are_files": Quick(companions=lambda batch, info: [("../a.wav", b"RIFF")]),
+    "exhibits_show_each_sample": Quick(exhibits=lambda batch, info: [Exhibit(sound=b"RIFF")] * len(batch)),
+    "words_tell_each_sample": Quick(described=lambda batch, info: ["all of them"]),
     "set_decodes_to_its_labels": Quick(with_set(WholeDecode)),
     "targets_fit_label_kind": Quick(with_set(OtherRole)),
     "roles_cover_parameters": Quick(with_set(IdleParameter)),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from attar.pages import Part
 from attar.parameterizations import PLAIN, Plain
 from attar.selectors import HERDING, K_CENTER, MEANS, RANDOM
 from attar.selectors.rules import Rule
@@ -231,10 +232,16 @@ class GroupApplication(Application):
         app.add_typer(group, name="toy")
 
 
+class EveryPage(Application):
+    def part(self, run):
+        return Part("a run", "run", "", ())
+
+
 APPLICATIONS = {
     "plugin_is_complete": Application("toy", summary=""),
     "one_command_is_added": Application("toy", "another"),
     "other_commands_are_left_alone": Application("toy", "already-there"),
+    "pages_are_of_its_own_runs": EveryPage("toy"),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["grid_picture"]
+__all__ = ["grid_picture", "sample_picture"]
 
 _MOST_ROWS = 60
 _TITLE = 0.22
@@ -98,6 +98,25 @@ def grid_picture(
         # A letter that the font lacks is drawn as a box; that is no reason to warn.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(target, format="png", metadata={"Software": None})
+    return target.getvalue()
+
+
+def sample_picture(sample: Any, *, limits: tuple[float, float] | None = None, colors: str = "gray") -> bytes:
+    """Return one sample as a picture of as many points as it has values, without a frame.
+
+    Args:
+        sample: An array ``(h, w)``, or ``(h, w, 3)`` with colors in [0, 1].
+        limits: Values drawn darkest and lightest; its own extremes where None.
+        colors: Matplotlib's name of the colors that values of one channel are drawn in.
+
+    Returns:
+        A PNG file.
+    """
+    from matplotlib.image import imsave
+
+    low, high = limits if limits is not None else (None, None)
+    target = io.BytesIO()
+    imsave(target, sample, format="png", cmap=colors, vmin=low, vmax=high)
     return target.getvalue()
 
 

@@ -9,6 +9,7 @@ import typer
 from attar.cli import options as o
 
 if TYPE_CHECKING:
+    from attar.pages import Part
     from pydantic import BaseModel
 
 __all__ = ["CONTINUAL", "Continual"]
@@ -144,6 +145,12 @@ class Continual:
         from attar_continual.results import ContinualResult
 
         return ContinualResult
+
+    def part(self, run: Path) -> Part | None:
+        """Return what a page of ``attar report`` says of a run; None for a folder that is none of ours."""
+        from attar_continual.pages import continual_part
+
+        return continual_part(run)
 
 
 CONTINUAL = Continual()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from attar.plots import new_figure, png_of
+from attar.plots import Form, new_figure, png_of
 
 from attar_continual.names import METHODS
 from attar_continual.results import ContinualResult
@@ -20,14 +20,15 @@ def _color(name: str) -> tuple[float, float, float, float]:
     return found
 
 
-def curves_plot(result: ContinualResult) -> bytes:
+def curves_plot(result: ContinualResult, form: Form = png_of) -> bytes:
     """Draw the accuracy on what was learned so far after each experience.
 
     Args:
         result: The run.
+        form: What makes a file of the figure.
 
     Returns:
-        A PNG file.
+        A PNG file, or what `form` makes.
     """
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
@@ -53,17 +54,18 @@ def curves_plot(result: ContinualResult) -> bytes:
     axes.set_title(f"{result.data}, memory {result.memory}", fontsize=9, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return png_of(figure)
+    return form(figure)
 
 
-def forgetting_plot(result: ContinualResult) -> bytes:
+def forgetting_plot(result: ContinualResult, form: Form = png_of) -> bytes:
     """Draw the final accuracy, the average incremental accuracy and the forgetting of each method.
 
     Args:
         result: The run.
+        form: What makes a file of the figure.
 
     Returns:
-        A PNG file.
+        A PNG file, or what `form` makes.
     """
     figure = new_figure(7.2, 0.32 * len(result.methods) + 1.6)
     places = np.arange(len(result.methods))
@@ -87,4 +89,4 @@ def forgetting_plot(result: ContinualResult) -> bytes:
         axes.grid(alpha=0.3, axis="x")
     parts[0].set_yticks(places, list(result.methods))
     parts[0].invert_yaxis()
-    return png_of(figure)
+    return form(figure)

@@ -9,6 +9,7 @@ import typer
 from attar.cli import options as o
 
 if TYPE_CHECKING:
+    from attar.pages import Part
     from pydantic import BaseModel
 
 __all__ = ["FEDERATED", "Federated"]
@@ -278,6 +279,12 @@ class Federated:
         from attar_federated.results import FederatedResult
 
         return FederatedResult
+
+    def part(self, run: Path) -> Part | None:
+        """Return what a page of ``attar report`` says of a run; None for a folder that is none of ours."""
+        from attar_federated.pages import federated_part
+
+        return federated_part(run)
 
 
 FEDERATED = Federated()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from attar.plots import new_figure, png_of
+from attar.plots import Form, new_figure, png_of, scale_by_powers
 
 from attar_federated.results import FederatedResult
 
@@ -15,16 +15,19 @@ __all__ = ["clients_plot", "rounds_plot"]
 _MOST_NAMED = 20
 
 
-def clients_plot(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str = "") -> bytes:
+def clients_plot(
+    counts: Sequence[Sequence[int]], classes: Sequence[str], title: str = "", form: Form = png_of
+) -> bytes:
     """Draw how many training samples of each class each client has.
 
     Args:
         counts: Samples ``(clients, classes)``.
         classes: Names of the classes.
         title: Title.
+        form: What makes a file of the figure.
 
     Returns:
-        A PNG file.
+        A PNG file, or what `form` makes.
     """
     from matplotlib import colormaps
 
@@ -45,21 +48,25 @@ def clients_plot(counts: Sequence[Sequence[int]], classes: Sequence[str], title:
     axes.set_title(title, fontsize=9, parse_math=False)
     for text in axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5)).get_texts():
         text.set_parse_math(False)
-    return png_of(figure)
+    return form(figure)
 
 
-def rounds_plot(results: Sequence[tuple[str, FederatedResult]], against: Literal["bytes", "rounds"]) -> bytes:
+def rounds_plot(
+    results: Sequence[tuple[str, FederatedResult]],
+    against: Literal["bytes", "rounds"],
+    form: Form = png_of,
+) -> bytes:
     """Draw test accuracy against megabytes sent, up and down together, or against rounds.
 
     Args:
         results: Runs with what they are called.
         against: What stands along the axis.
+        form: What makes a file of the figure.
 
     Returns:
-        A PNG file.
+        A PNG file, or what `form` makes.
     """
     from matplotlib import colormaps
-    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
@@ -78,12 +85,10 @@ def rounds_plot(results: Sequence[tuple[str, FederatedResult]], against: Literal
     axes.set_ylabel("test accuracy, %")
     axes.set_xlabel("megabytes sent, up and down" if against == "bytes" else "rounds")
     if against == "bytes":
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        scale_by_powers(axes, [place for line in axes.lines for place in line.get_xdata()])
     first = results[0][1]
     axes.set_title(f"{first.data}, {first.clients} clients, {first.partition}", fontsize=9, parse_math=False)
     axes.grid(alpha=0.3)
     for text in axes.legend(fontsize=8, loc="lower right").get_texts():
         text.set_parse_math(False)
-    return png_of(figure)
+    return form(figure)

@@ -106,6 +106,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
     from attar.cli.demo import DemoResult
     from attar.cli.export import ExportResult
     from attar.cli.packages import Written
+    from attar.cli.pages import PageWritten
     from attar.cli.seeing import Shown
     from attar.cli.use import TrainResult
     from attar.cli.work import DistillResult
@@ -128,6 +129,7 @@ def _schemas() -> dict[str, type[BaseModel]]:
         "plugins": PluginList,
         "push": PushRecord,
         "recipe": Recipe,
+        "report": PageWritten,
         "run": DistillResult,
         "show": Shown,
         "train": TrainResult,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attar.cli import comparing, preparing, scaffolding, sharing
+from attar.cli import comparing, preparing, reporting, scaffolding, sharing
 from attar.cli import options as o
 from attar.errors import UsageError
 
@@ -298,6 +298,7 @@ app.command()(preparing.experts)
 app.command()(sharing.export)
 app.command()(sharing.push)
 app.command()(scaffolding.new)
+app.command()(reporting.report)
 
 
 @app.command()

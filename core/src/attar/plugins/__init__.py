@@ -4,7 +4,7 @@ A plugin is any object with the attributes named here; none of these classes mus
 subclassed. ``attar.registry`` checks a plugin when it loads it.
 """
 
-from attar.plugins.applications import Application, Recorded
+from attar.plugins.applications import Application, Pages, Recorded
 from attar.plugins.methods import (
     Averages,
     Method,
@@ -26,6 +26,8 @@ from attar.plugins.modalities import (
     DemoSpec,
     Described,
     Describes,
+    Exhibit,
+    Exhibits,
     Export,
     ExportType,
     GivenData,
@@ -51,6 +53,8 @@ __all__ = [
     "Demonstrates",
     "Described",
     "Describes",
+    "Exhibit",
+    "Exhibits",
     "Export",
     "ExportType",
     "GivenData",
@@ -61,6 +65,7 @@ __all__ = [
     "MethodSettings",
     "Modality",
     "NamesAxes",
+    "Pages",
     "ParameterizationPlugin",
     "ReadsArrays",
     "Recorded",

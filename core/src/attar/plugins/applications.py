@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -9,7 +10,9 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     import typer
 
-__all__ = ["Application", "Recorded"]
+    from attar.pages import Part
+
+__all__ = ["Application", "Pages", "Recorded"]
 
 
 class Application(Protocol):
@@ -32,3 +35,15 @@ class Recorded(Protocol):
 
     def record(self) -> type[BaseModel]:
         """Return what it prints with ``--json``, whose schema ``attar schema`` prints."""
+
+
+@runtime_checkable
+class Pages(Protocol):
+    """What an application offers beside, where its runs can be read on a page of ``attar report``."""
+
+    def part(self, run: Path) -> Part | None:
+        """Return what a page says of a run; None for a folder that is no run of this application.
+
+        Raises:
+            UsageError: If it is one, but is not finished or is damaged.
+        """

@@ -25,6 +25,8 @@ __all__ = [
     "Demonstrates",
     "Described",
     "Describes",
+    "Exhibit",
+    "Exhibits",
     "Export",
     "ExportType",
     "GivenData",
@@ -174,6 +176,27 @@ class HasCompanions(Protocol):
 
     def companions(self, batch: Batch, info: DataInfo) -> Iterator[tuple[str, bytes]]:
         """Yield files that go with the picture of a batch, such as sounds: names and contents."""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """How one sample is shown.
+
+    Attributes:
+        picture: A PNG file, or empty.
+        sound: A WAV file, or empty.
+    """
+
+    picture: bytes = b""
+    sound: bytes = b""
+
+
+@runtime_checkable
+class Exhibits(Protocol):
+    """What a modality offers beside, where samples can be seen or heard one by one."""
+
+    def exhibits(self, batch: Batch, info: DataInfo) -> Sequence[Exhibit] | None:
+        """Return each sample as it is shown; None for a set whose samples cannot be."""
 
 
 @runtime_checkable

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from attar.files import write_file
+from attar.plugins import Pages
 from attar.testing.laws import Check, make_checks, require, run_checks
 from attar.testing.shared import law_plugin_is_complete, subject
 
@@ -57,10 +61,23 @@ def law_other_commands_are_left_alone(case: ApplicationCase) -> None:
     )
 
 
+def law_pages_are_of_its_own_runs(case: ApplicationCase) -> None:
+    """A page is offered of no folder that is empty or holds another's run."""
+    if not isinstance(case.plugin, Pages):
+        return
+    with tempfile.TemporaryDirectory() as place:
+        empty = case.plugin.part(Path(place))
+        require(empty is None, "it offers a page of an empty folder")
+        write_file(Path(place) / "recipe.toml", b'method = "dm"\n')
+        foreign = case.plugin.part(Path(place))
+        require(foreign is None, "it offers a page of a run that is not its own")
+
+
 APPLICATION_LAWS: tuple[Callable[[ApplicationCase], None], ...] = (
     law_plugin_is_complete,
     law_one_command_is_added,
     law_other_commands_are_left_alone,
+    law_pages_are_of_its_own_runs,
 )
 
 

@@ -15,7 +15,7 @@ from attar.artifact.store import DATA
 from attar.batch import Batch
 from attar.contracts import Task
 from attar.errors import UsageError
-from attar.plugins import DataInfo, Export, HasCompanions, MadeAnew
+from attar.plugins import DataInfo, Describes, Exhibits, Export, HasCompanions, MadeAnew
 from attar.rng import derive
 from attar.testing.compare import same_batch
 from attar.testing.laws import LawBroken, require
@@ -54,12 +54,16 @@ def law_fingerprint_sees_validation(case: ModalityCase) -> None:
     require(one != other, "the fingerprint does not change with the held-out part of the training data")
 
 
-def law_render_gives_png(case: ModalityCase) -> None:
-    """A batch is drawn as a PNG file."""
+def _decoded(case: ModalityCase) -> tuple[Batch, DataInfo]:
     _, syn = case.start()
     with torch.no_grad():
         batch: Batch = syn.decode()
-    picture = case.plugin.render(batch, data_record(case.task).info)
+    return batch, data_record(case.task).info
+
+
+def law_render_gives_png(case: ModalityCase) -> None:
+    """A batch is drawn as a PNG file."""
+    picture = case.plugin.render(*_decoded(case))
     png = isinstance(picture, bytes) and picture.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in picture[-12:]
     require(png, f"its picture is no whole PNG file: {picture[:8]!r}")
 
@@ -68,10 +72,7 @@ def law_companions_are_files(case: ModalityCase) -> None:
     """What goes with a picture are files in one folder, each with a name of its own, the same each time."""
     if not isinstance(case.plugin, HasCompanions):
         return
-    _, syn = case.start()
-    with torch.no_grad():
-        batch: Batch = syn.decode()
-    info = data_record(case.task).info
+    batch, info = _decoded(case)
     files = list(case.plugin.companions(batch, info))
     names = [name for name, _ in files]
     require(len(set(names)) == len(names), f"two companions are called {sorted(names)[0]!r} or alike")
@@ -80,6 +81,35 @@ def law_companions_are_files(case: ModalityCase) -> None:
         require(isinstance(content, bytes) and bool(content), f"its companion {name!r} holds no bytes")
     again = dict(case.plugin.companions(batch, info))
     require(again == dict(files), "its companions differ from one call to the next")
+
+
+def law_exhibits_show_each_sample(case: ModalityCase) -> None:
+    """What shows samples one by one is as many as they are, each a PNG file, a WAV file or both."""
+    if not isinstance(case.plugin, Exhibits):
+        return
+    batch, info = _decoded(case)
+    shown = case.plugin.exhibits(batch, info)
+    if shown is None:
+        return
+    require(len(shown) == len(batch), f"it shows {len(shown)} of {len(batch)} samples")
+    for each in shown:
+        require(bool(each.picture or each.sound), "a sample is shown neither as a picture nor as a sound")
+        png = not each.picture or each.picture.startswith(b"\x89PNG\r\n\x1a\n")
+        require(png, f"the picture of a sample is no PNG file: {each.picture[:8]!r}")
+        wav = not each.sound or (each.sound[:4], each.sound[8:12]) == (b"RIFF", b"WAVE")
+        require(wav, f"the sound of a sample is no WAV file: {each.sound[:12]!r}")
+
+
+def law_words_tell_each_sample(case: ModalityCase) -> None:
+    """What tells samples in words is as many texts as there are samples."""
+    if not isinstance(case.plugin, Describes):
+        return
+    batch, info = _decoded(case)
+    told = case.plugin.described(batch, info)
+    if told is None:
+        return
+    require(len(told) == len(batch), f"it tells {len(told)} of {len(batch)} samples in words")
+    require(all(isinstance(text, str) for text in told), "what tells a sample in words is no text")
 
 
 def law_domain_is_the_tasks(case: ModalityCase) -> None:
@@ -173,6 +203,8 @@ PLUGIN_LAWS = (
     law_fingerprint_sees_validation,
     law_render_gives_png,
     law_companions_are_files,
+    law_exhibits_show_each_sample,
+    law_words_tell_each_sample,
 )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from attar.batch import Batch
 from attar.errors import UsageError
-from attar.plugins import DataInfo, DemoSpec, Export, LoadRequest
+from attar.plugins import DataInfo, DemoSpec, Exhibit, Export, LoadRequest
+from attar.render import sample_picture
 from attar.settings import parse, unknown
 from attar.tensor import Standardize, TensorAugment, TensorModality
 from attar.tensor.domain import TensorDomain
@@ -128,6 +129,18 @@ class AudioModality(TensorModality):
         form = form_of(info)
         for name, samples in zip(file_names(batch, info), sounds(batch, info, form), strict=True):
             yield name, wav(samples, form.rate)
+
+    def exhibits(self, batch: Batch, info: DataInfo) -> list[Exhibit]:
+        """Return each spectrogram, low frequencies at the bottom, in one scale of colors, with its sound."""
+        spectrograms = self.pixels(batch, info)
+        form = form_of(info)
+        limits = (np.percentile(spectrograms, 1), np.percentile(spectrograms, 99.5)) if spectrograms else None
+        return [
+            Exhibit(
+                picture=sample_picture(values, limits=limits, colors="magma"), sound=wav(samples, form.rate)
+            )
+            for values, samples in zip(spectrograms, sounds(batch, info, form), strict=True)
+        ]
 
     def exports(self) -> Mapping[str, Export]:
         """Return WAV files, NumPy arrays and Parquet."""

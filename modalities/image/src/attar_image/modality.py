@@ -10,7 +10,8 @@ import numpy as np
 from attar.batch import Batch
 from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
-from attar.plugins import DataInfo, Export, LoadRequest
+from attar.plugins import DataInfo, Exhibit, Export, LoadRequest
+from attar.render import sample_picture
 from attar.settings import parse, unknown
 from attar.tensor import Standardize, TensorAugment, TensorModality, TensorTask
 from attar.tensor.splits import SplitOptions, split
@@ -134,6 +135,12 @@ class ImageModality(TensorModality):
         values: Tensor = preprocess.decode(batch.inputs.detach().cpu()) / preprocess.scale
         images = values.clamp(0, 1).permute(0, 2, 3, 1).numpy()
         return [image[:, :, 0] if image.shape[2] == 1 else image for image in images]
+
+    def exhibits(self, batch: Batch, info: DataInfo) -> list[Exhibit]:
+        """Return each image as a picture of its own."""
+        return [
+            Exhibit(picture=sample_picture(image, limits=self.limits)) for image in self.pixels(batch, info)
+        ]
 
     def exports(self) -> Mapping[str, Export]:
         """Return picture files, NumPy arrays and Parquet, all of pixels from 0 to 255."""
