@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from unittest.mock import create_autospec
 
 import attar
-import httpx
 import huggingface_hub
 import pytest
 from attar.artifact.remote import Address, parse_address
@@ -16,6 +15,8 @@ from attar.errors import UsageError
 from attar.hub import REMINDER
 from attar.testing.compare import same_batch
 from huggingface_hub import errors
+
+httpx = pytest.importorskip("httpx", reason="this version of huggingface_hub asks by another library")
 
 
 @pytest.fixture(scope="module")
