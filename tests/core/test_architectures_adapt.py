@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pickle
 
+import cloudpickle
 import pytest
 import torch
 from attar.architectures import adapted, capability, coupled
 from attar.architectures.adapt import Embedded
 from attar.errors import UsageError
 from attar.rng import derive
-from joblib.externals import cloudpickle
 from torch import nn
 
 
