@@ -47,9 +47,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Executes the tutorial and the examples in docstrings; warnings are errors.
+# Executes the tutorials; warnings are errors.
 docs: $(VENV)/.docs
-	$(BIN)/python -m pytest --doctest-modules core/src/attar/__init__.py
 	$(BIN)/python -m sphinx -b html -n -W --keep-going -q docs docs/_build/html
 
 clean:

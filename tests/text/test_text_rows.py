@@ -30,7 +30,7 @@ def test_parquet_names_its_classes(tmp_path):
         {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
     )
     data = datasets.Dataset.from_dict({"sentence": TEXTS, "label": LABELS}, features=features)
-    data.to_parquet(tmp_path / "own.parquet")
+    data.to_parquet(str(tmp_path / "own.parquet"))
     found = corpus_at(tmp_path / "own.parquet", TextOptions())
     assert found.classes == ("no", "yes")
     assert found.train.labels.tolist() == LABELS

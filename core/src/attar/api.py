@@ -187,6 +187,14 @@ def distill(
 
     Raises:
         UsageError: If something does not fit.
+
+    Example:
+        >>> import attar
+        >>> task = attar.task("tensor", data="iris")
+        >>> artifact = attar.distill(task, method="dm", ipc=2, steps=5, model="mlp,width=8")
+        >>> artifact.decode().inputs.shape, artifact.manifest.size.bytes
+        (torch.Size([6, 4]), 102)
+        >>> path = artifact.save("iris-2")  # a folder; attar.load reads it again
     """
     registry = registry or Registry()
     how = {"name": parameterization} if isinstance(parameterization, str) else dict(parameterization or {})
@@ -235,11 +243,6 @@ def from_arrays(
 ) -> Artifact:
     """Return a set that other software made, to be evaluated, shown, exported or saved like any other.
 
-    What ``attar export --format npz`` wrote is read back likewise::
-
-        artifact = attar.from_arrays(task, {"features": x, "adjacency": a, "labels": y})
-        report = attar.evaluate(artifact, task, baselines=("random",))
-
     Args:
         task: The real data that the set stands for.
         arrays: NumPy arrays or tensors by name, or the path of a ``.npz`` file of them. All have
@@ -260,6 +263,14 @@ def from_arrays(
     Raises:
         UsageError: If an array is missing, unknown or does not fit the task, a file is damaged, or
             the modality takes no arrays.
+
+    Example:
+        >>> import attar, numpy
+        >>> task = attar.task("tensor", data="iris")
+        >>> flowers = numpy.array([[5.0, 3.4, 1.5, 0.2], [5.9, 2.8, 4.3, 1.3], [6.6, 3.0, 5.6, 2.0]])
+        >>> artifact = attar.from_arrays(task, {"inputs": flowers, "labels": [0, 1, 2]})
+        >>> artifact.manifest.kind, len(artifact.decode())
+        ('given', 3)
     """
     return given_set(task, arrays, seed=seed, registry=registry)
 
@@ -285,6 +296,15 @@ def evaluate(
 
     Raises:
         UsageError: If sets, data and settings do not fit together.
+
+    Example:
+        >>> import attar
+        >>> task = attar.task("tensor", data="iris")
+        >>> sets = [attar.distill(task, method="random", ipc=2, seed=seed) for seed in range(2)]
+        >>> brief = attar.protocol("cpu-1", {"epochs": 2, "networks": 1})
+        >>> report = attar.evaluate(sets, task, protocol=brief, baselines=("random",), workers=1)
+        >>> report.accuracy.n, report.baselines["random"].n
+        (2, 5)
     """
     chosen = protocols.as_protocol(protocol, task.protocols)
     if "model" in settings:

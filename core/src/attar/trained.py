@@ -140,6 +140,13 @@ def train(
     Raises:
         UsageError: If the architecture is unknown, does not fit, or would run code that nobody
             named, or training diverges.
+
+    Example:
+        >>> import attar
+        >>> artifact = attar.distill(attar.task("tensor", data="iris"), method="means", ipc=1)
+        >>> trained = attar.train(artifact, "linear")
+        >>> trained.classes[int(trained.predict([[5.1, 3.5, 1.4, 0.2]]).argmax())]
+        'setosa'
     """
     known = artifact.domain(registry)
     how = protocols.as_protocol(protocol or artifact.manifest.protocol, known.protocols)

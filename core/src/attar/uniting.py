@@ -59,6 +59,13 @@ def union(sets: Sequence[Artifact], registry: Registry | None = None) -> Artifac
 
     Raises:
         UsageError: If there is none, or they do not fit together.
+
+    Example:
+        >>> import attar
+        >>> task = attar.task("tensor", data="iris")
+        >>> parts = [attar.distill(task, method="random", ipc=1, seed=seed) for seed in range(3)]
+        >>> attar.union(parts).manifest.size.stored
+        9
     """
     if not sets:
         raise UsageError("a union needs at least one set")

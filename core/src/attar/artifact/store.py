@@ -291,6 +291,17 @@ def load(path: str | Path, *, registry: Registry | None = None) -> Artifact:
 
     Raises:
         UsageError: Naming what is wrong with the artifact.
+
+    Example:
+        >>> import attar
+        >>> task = attar.task("tensor", data="iris")
+        >>> path = attar.distill(task, method="herding", ipc=1).save("herded")
+        >>> artifact = attar.load("herded")
+        >>> artifact.manifest.kind, artifact.manifest.data.classes
+        ('selected', ('setosa', 'versicolor', 'virginica'))
+        >>> inputs, labels = artifact.to_torch().tensors
+        >>> labels
+        tensor([0, 1, 2])
     """
     folder = locate(fetched(path))
     manifest = read_manifest(read_json(_inside(folder, MANIFEST)), str(folder / MANIFEST))

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from attar.cli import tables
 from attar.errors import PluginError, UsageError
 from attar.registry import GROUPS, Registry
+from attar.requirements import unmet
 from attar.settings import Record, unknown
 
 if TYPE_CHECKING:
@@ -33,7 +34,17 @@ class PluginState(Record):
 
 
 class PluginList(Record):
-    """What ``attar plugins --json`` prints."""
+    """What ``attar plugins --json`` prints.
+
+    Attributes:
+        modalities: Kinds of data.
+        objectives: Methods.
+        parameterizations: Forms that values are stored in.
+        selectors: Rules that choose real samples.
+        applications: Uses of sets.
+        methods: Names that ``--method`` takes.
+        mismatches: What the distributions of plugins ask for, and is not installed in such a version.
+    """
 
     modalities: list[PluginState]
     objectives: list[PluginState]
@@ -41,6 +52,7 @@ class PluginList(Record):
     selectors: list[PluginState]
     applications: list[PluginState]
     methods: list[str]
+    mismatches: list[str] = []
 
 
 def inventory(registry: Registry, load: bool) -> PluginList:
@@ -66,7 +78,8 @@ def inventory(registry: Registry, load: bool) -> PluginList:
             )
         )
     methods = sorted({*registry.names("objectives"), *registry.names("selectors")})
-    return PluginList(**groups, methods=methods)
+    mismatches = unmet({"attar-core", *(entry.distribution for entry in registry.entries())})
+    return PluginList(**groups, methods=methods, mismatches=mismatches)
 
 
 def list_plugins(*, load: bool, as_json: bool) -> None:
@@ -79,6 +92,8 @@ def list_plugins(*, load: bool, as_json: bool) -> None:
     for group in GROUPS:
         if getattr(found, group):
             screen.print(_group_table(group, getattr(found, group)))
+    if found.mismatches:
+        tables.print_pairs({f"mismatch {place}": said for place, said in enumerate(found.mismatches, 1)})
 
 
 def _group_table(group: str, states: Sequence[PluginState]) -> Table:
