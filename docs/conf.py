@@ -42,6 +42,8 @@ nb_merge_streams = True
 myst_heading_anchors = 3
 # As the command line does it; and no result of an earlier build is taken for one of this build.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tutorials call the command line of the environment that builds this.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 _cache = tempfile.TemporaryDirectory(prefix="attar-docs-")
 os.environ["ATTAR_CACHE"] = _cache.name
 
