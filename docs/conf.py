@@ -44,6 +44,8 @@ myst_heading_anchors = 3
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Tutorials call the command line of the environment that builds this.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+# A library asks notebooks for a widget of progress that pages do not show.
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 _cache = tempfile.TemporaryDirectory(prefix="attar-docs-")
 os.environ["ATTAR_CACHE"] = _cache.name
 
