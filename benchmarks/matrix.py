@@ -17,6 +17,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attar.comparison import Comparison, Row
 from attar.registry import Registry
@@ -34,7 +35,7 @@ QUICK = (
 )
 
 
-def command(modality: str, plan: Mapping[str, object], given: argparse.Namespace) -> list[str]:
+def command(modality: str, plan: Mapping[str, Any], given: argparse.Namespace) -> list[str]:
     """Return what compares all methods on data of a kind."""
     data = dict(each.split("=", 1) for each in given.data).get(modality, str(plan["data"]))
     words = ["compare", modality, "--data", data, "--methods", given.methods, *QUICK]
@@ -42,21 +43,23 @@ def command(modality: str, plan: Mapping[str, object], given: argparse.Namespace
     model = dict(each.split("=", 1) for each in given.model).get(modality, str(plan.get("model", "")))
     words += ["--model", model] if model and model != "auto" else []
     words += ["--root", given.root] if given.root else []
-    words += [
-        word
-        for each in given.set
-        if each.startswith(f"{modality}:")
-        for word in ("--set", each.split(":", 1)[1])
-    ]
+    own = [each.split(":", 1)[1] for each in given.set if each.startswith(f"{modality}:")]
+    words += [word for each in (*plan.get("set", ()), *own) for word in ("--set", each)]
     return [*words, "--workers", str(given.workers), "--out", str(given.out / modality)]
 
 
-def cell(row: Row, rows: Sequence[Row], reasons: list[str]) -> str:
+def cell(row: Row, rows: Sequence[Row], data: str, reasons: list[str]) -> str:
     """Return what a table says of a method on data of one kind."""
     if row.accuracy is None:
-        if row.problem not in reasons:
-            reasons.append(row.problem)
-        return f"– [{reasons.index(row.problem) + 1}]"
+        # Without names, so that methods that lack the same have the same reason.
+        problem = row.problem.replace(f"the method {row.method!r}", "the method").replace(
+            repr(row.method), "it"
+        )
+        problem = problem.replace(f"those of {data!r}", "these").replace(repr(data), "the data")
+        reason = problem.partition("; choose")[0]
+        if reason not in reasons:
+            reasons.append(reason)
+        return f"– [{reasons.index(reason) + 1}]"
     real = {each.method: each.accuracy.mean for each in rows if each.kind == "baseline" and each.accuracy}
     apart = ", ".join(
         f"{row.accuracy.mean - real[name]:+.1f}" for name in ("random", "herding") if name in real
@@ -79,9 +82,9 @@ def table(found: Mapping[str, Comparison]) -> str:
         lines.append([f"*{kind}*", *own])
     for name in names:
         cells = []
-        for rows in sized.values():
+        for modality, rows in sized.items():
             row = next((row for row in rows if row.method == name), None)
-            cells.append("" if row is None else cell(row, rows, reasons))
+            cells.append("" if row is None else cell(row, rows, found[modality].data, reasons))
         lines.append([f"`{name}`", *cells])
     said = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{said}\n"
