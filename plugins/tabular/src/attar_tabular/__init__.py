@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from attar.batch import Batch
 from attar.errors import UsageError
+from attar.infinite import InfiniteMLP
 from attar.nets import MLP, Linear
 from attar.plugins import DataInfo, DemoSpec, LoadRequest
 from attar.settings import parse, unknown
@@ -117,7 +118,7 @@ class TabularModality(TensorModality):
 
     summary = "tables of numbers and categories: CSV, Parquet, scikit-learn's breast cancer and wine"
     Options = TabularOptions
-    architectures = {"mlp": MLP, "linear": Linear}
+    architectures = {"mlp": MLP, "linear": Linear, "ntk": InfiniteMLP}
     conformance_data = ("wine",)
 
     def datasets(self) -> Mapping[str, str]:
