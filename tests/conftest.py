@@ -15,6 +15,11 @@ settings.register_profile("attar", deadline=None, derandomize=True)
 settings.load_profile("attar")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the test that takes minutes: at the end, all others would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_wheels.py")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Tests run side by side: threads that wait for a busy processor only slow each other down."""
