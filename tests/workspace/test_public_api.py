@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
-from pathlib import Path
 
 import pytest
 
@@ -52,4 +51,3 @@ def test_examples_in_docstrings_do_what_they_show(name, tmp_path, monkeypatch):
 
 def test_the_main_functions_have_examples():
     assert {"attar", "attar.api", "attar.artifact.store", "attar.trained", "attar.uniting"} <= set(EXAMPLES)
-    assert Path(INVENTORY).is_file()

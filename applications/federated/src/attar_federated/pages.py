@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attar.artifact import load
+from attar.artifact import Artifact, load
 from attar.pages import Block, Code, Facts, Part, Picture, Section, Table, Told, recipe_keys, samples_section
 from attar.plots import svg_of
 from attar.registry import Registry
@@ -38,11 +38,12 @@ def federated_part(run: Path) -> Part | None:
         Section("At a glance", tuple(_glance(result))),
         Section("Accuracy and bytes", tuple(_rounds(run, result))),
     ]
+    registry = Registry()
+    union = load(run / "artifact", registry=registry) if (run / "artifact").is_dir() else None
     if result.counts:
-        sections.append(Section("Who has what", tuple(_clients(run, result))))
-    union = _union(run)
+        sections.append(Section("Who has what", tuple(_clients(result, union))))
     if union is not None:
-        sections.append(union)
+        sections.append(Section("What the clients sent", samples_section(union, registry).blocks))
     again = Code("attar federated run recipe.toml --out again", "Make it again, from the recipe below")
     recipe = Code((run / _RECIPE).read_text("utf-8"), _RECIPE, folded=True)
     sections.append(Section("Repeating it", (again, recipe)))
@@ -93,10 +94,11 @@ def _rounds(run: Path, result: FederatedResult) -> list[Block]:
     ]
 
 
-def _clients(run: Path, result: FederatedResult) -> list[Block]:
-    union = run / "artifact"
-    classes = load(union).manifest.data.classes if union.is_dir() else None
-    names = classes or tuple(f"class {number}" for number in range(len(result.counts[0])))
+def _clients(result: FederatedResult, union: Artifact | None) -> list[Block]:
+    # Networks that were averaged do not say what their classes are called.
+    names = tuple(f"class {number}" for number in range(len(result.counts[0])))
+    if union is not None:
+        names = union.manifest.data.classes
     rows = tuple(
         (str(number), f"{sum(row):,}", str(sum(n > 0 for n in row)), *(f"{n:,}" for n in row[:_MOST_NAMED]))
         for number, row in enumerate(result.counts)
@@ -109,13 +111,3 @@ def _clients(run: Path, result: FederatedResult) -> list[Block]:
         ),
         Table("Training samples of each client, by class", columns, rows, folded=True),
     ]
-
-
-def _union(run: Path) -> Section | None:
-    """Return the samples that the clients sent, where they sent some."""
-    place = run / "artifact"
-    if not place.is_dir():
-        return None
-    registry = Registry()
-    section = samples_section(load(place, registry=registry), registry)
-    return Section("What the clients sent", section.blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,8 +94,7 @@ def _told(
 
 
 def _counts(batch: Batch) -> Mapping[int, int]:
-    labels = batch.labels.tolist()
-    return {label: labels.count(label) for label in sorted(set(labels))}
+    return Counter(batch.labels.tolist())
 
 
 def _shown(labels: Sequence[int]) -> Tensor:
