@@ -16,7 +16,7 @@ settings.load_profile("attar")
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the test that takes minutes: at the end, all others would wait for it."""
+    """Begin with the tests that take minutes: at the end, all others would wait for them."""
     items.sort(key=lambda item: item.path.name != "test_wheels.py")
 
 
