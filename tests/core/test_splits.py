@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from attar.errors import UsageError
-from attar.tensor import ArrayItems, GroupOptions, ItemsView, JoinedItems
+from attar.tensor import ArrayItems, GroupOptions, ItemsView, JoinedItems, SplitOptions, split, split_rows
 from attar.tensor.splits import split_by_group
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +79,21 @@ def test_the_fingerprint_of_joined_items_sees_order_and_parts():
     joined = JoinedItems([one, other])
     assert joined.fingerprint() != JoinedItems([other, one]).fingerprint()
     assert joined.fingerprint(torch.tensor([0, 2])) != joined.fingerprint(torch.tensor([2, 0]))
+
+
+@given(st.lists(st.integers(0, 2), min_size=12, max_size=40), st.sampled_from([0.0, 0.2]), st.integers(0, 3))
+def test_rows_that_are_split_are_those_of_the_split(labels, validation, seed):
+    options = SplitOptions(validation=validation, split_seed=seed)
+    parts = split(numbered(labels), None, 3, options)
+    found = split_rows(np.array(labels), 3, options)
+    assert found["train"].tolist() == rows(parts.train)
+    assert found["test"].tolist() == rows(parts.test)
+    assert ("validation" in found) == (validation > 0)
+    if parts.validation is not None:
+        assert found["validation"].tolist() == rows(parts.validation)
+
+
+def test_items_take_the_bytes_that_they_are_said_to():
+    values, labels = np.zeros((3, 2, 5), np.float32), np.zeros(3, np.int64)
+    assert ArrayItems(values, labels).nbytes(torch.tensor([0, 2])) == 2 * 10 * 4
+    assert ArrayItems(values, labels, size=7).nbytes(torch.tensor([0, 2])) == 14

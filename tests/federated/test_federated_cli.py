@@ -59,6 +59,15 @@ def test_a_run_has_a_page(cli, tmp_path):
     accuracy = f"{result['accuracy']['mean']:.1f}"
     for said in (accuracy, "no formal guarantee", "Who has what", "What the clients sent", "clients = 3"):
         assert said in page, said
+    assert "New networks trained on it" not in page
+    protocol = ("--set", "protocol.networks=1", "--set", "protocol.epochs=2", "--workers", "1")
+    report = cli(
+        "evaluate", tmp_path / "run", "--data", "digits", "--baselines", "random", *protocol, "--json"
+    ).json
+    assert cli("report", tmp_path / "run", "-o", tmp_path / "page.html", "--force").code == 0
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "New networks trained on it" in page
+    assert f"{report['baselines']['random']['mean']:.1f}" in page
     (tmp_path / "run" / "result.json").unlink()
     assert "no finished federated run" in cli("report", tmp_path / "run", "-o", tmp_path / "b.html").refusal
 

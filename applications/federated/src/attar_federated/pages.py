@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attar.artifact import Artifact, load
-from attar.pages import Block, Code, Facts, Part, Picture, Section, Table, Told, recipe_keys, samples_section
+from attar.pages import (
+    Block,
+    Code,
+    Facts,
+    Part,
+    Picture,
+    ReadSet,
+    Section,
+    Table,
+    Told,
+    evaluation_blocks,
+    read_set,
+    recipe_keys,
+    samples_section,
+)
 from attar.plots import svg_of
 from attar.registry import Registry
 
@@ -39,11 +52,13 @@ def federated_part(run: Path) -> Part | None:
         Section("Accuracy and bytes", tuple(_rounds(run, result))),
     ]
     registry = Registry()
-    union = load(run / "artifact", registry=registry) if (run / "artifact").is_dir() else None
+    union = read_set(run, registry) if (run / "artifact").is_dir() else None
     if result.counts:
         sections.append(Section("Who has what", tuple(_clients(result, union))))
     if union is not None:
-        sections.append(Section("What the clients sent", samples_section(union, registry).blocks))
+        sections.append(Section("What the clients sent", samples_section(union.artifact, registry).blocks))
+        if union.reports:
+            sections.append(Section("New networks trained on it", evaluation_blocks(union)))
     again = Code("attar federated run recipe.toml --out again", "Make it again, from the recipe below")
     recipe = Code((run / _RECIPE).read_text("utf-8"), _RECIPE, folded=True)
     sections.append(Section("Repeating it", (again, recipe)))
@@ -94,11 +109,11 @@ def _rounds(run: Path, result: FederatedResult) -> list[Block]:
     ]
 
 
-def _clients(result: FederatedResult, union: Artifact | None) -> list[Block]:
+def _clients(result: FederatedResult, union: ReadSet | None) -> list[Block]:
     # Networks that were averaged do not say what their classes are called.
     names = tuple(f"class {number}" for number in range(len(result.counts[0])))
     if union is not None:
-        names = union.manifest.data.classes
+        names = union.artifact.manifest.data.classes
     rows = tuple(
         (str(number), f"{sum(row):,}", str(sum(n > 0 for n in row)), *(f"{n:,}" for n in row[:_MOST_NAMED]))
         for number, row in enumerate(result.counts)

@@ -1,7 +1,8 @@
 """Pages that tell people of runs, one file each: ``attar report``.
 
 An application whose runs are to be read there offers :class:`attar.plugins.Pages` and returns a
-:class:`Part` of blocks; :func:`samples_section` shows the samples of an artifact in it.
+:class:`Part` of blocks; :func:`samples_section` shows the samples of an artifact in it, and
+:func:`evaluation_blocks` what networks learn from them.
 """
 
 from attar.pages.blocks import (
@@ -21,6 +22,7 @@ from attar.pages.collect import parts_of, recipe_keys
 from attar.pages.evaluations import percent
 from attar.pages.rendering import render_page
 from attar.pages.samples import Beside, samples_section
+from attar.pages.sets import ReadSet, evaluation_blocks, read_set
 
 __all__ = [
     "Beside",
@@ -32,11 +34,14 @@ __all__ = [
     "GallerySample",
     "Part",
     "Picture",
+    "ReadSet",
     "Section",
     "Table",
     "Told",
+    "evaluation_blocks",
     "parts_of",
     "percent",
+    "read_set",
     "recipe_keys",
     "render_page",
     "samples_section",

@@ -20,7 +20,7 @@ from attar.protocols import Protocol
 from attar.registry import Registry
 from attar.reports import Report
 
-__all__ = ["ReadSet", "read_set", "set_part"]
+__all__ = ["ReadSet", "evaluation_blocks", "read_set", "set_part"]
 
 _FOLDED = 6
 
@@ -56,6 +56,16 @@ def read_set(run: Path, registry: Registry) -> ReadSet:
             raise UsageError(f"the evaluation {str(path)!r} is damaged; evaluate the run again") from error
     # A run may be given as "." or end with "..".
     return ReadSet(run.resolve().name, artifact, tuple(reports))
+
+
+def evaluation_blocks(read: ReadSet) -> tuple[Block, ...]:
+    """Return what the newest evaluation of a set says, for pages that are of more than the set."""
+    if not read.reports:
+        return ()
+    newest = read.reports[0]
+    by_class = classes_section(newest, read.artifact.manifest.data.classes)
+    more = () if by_class is None else by_class.blocks
+    return (headline(newest), *verdict(newest), *accuracy_section(newest).blocks, *more)
 
 
 def _how(manifest: Manifest) -> str:

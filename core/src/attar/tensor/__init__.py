@@ -4,7 +4,7 @@ from attar.tensor.augment import Gain, Mixing, Mixup, Noise, Operation, Shift, T
 from attar.tensor.items import ArrayItems, Items, ItemsView, JoinedItems
 from attar.tensor.modality import TensorModality, restore_set
 from attar.tensor.preprocess import Standardize
-from attar.tensor.splits import GroupOptions, SplitOptions, holdout, split
+from attar.tensor.splits import GroupOptions, Parts, SplitOptions, holdout, split, split_rows
 from attar.tensor.synthetic import TensorSet, make_set
 from attar.tensor.task import Architecture, TensorTask
 
@@ -20,6 +20,7 @@ __all__ = [
     "Mixup",
     "Noise",
     "Operation",
+    "Parts",
     "Shift",
     "SplitOptions",
     "Standardize",
@@ -31,4 +32,5 @@ __all__ = [
     "make_set",
     "restore_set",
     "split",
+    "split_rows",
 ]

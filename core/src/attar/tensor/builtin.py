@@ -19,7 +19,7 @@ from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
 from attar.tensor.given import read_pairs
 from attar.tensor.items import ArrayItems, ItemsView
-from attar.tensor.modality import TensorModality
+from attar.tensor.modality import TensorModality, axes_of
 from attar.tensor.preprocess import Standardize
 from attar.tensor.splits import SplitOptions, split
 from attar.tensor.task import TensorTask
@@ -64,12 +64,6 @@ def _suited(feature: tuple[int, ...]) -> str:
     return "convnet,width=64,depth=2" if spatial else "mlp"
 
 
-def _axes(feature: tuple[int, ...]) -> tuple[str, ...]:
-    """Return names: samples with channels and positions have statistics per channel, vectors per feature."""
-    known = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}
-    return known.get(len(feature), tuple(f"axis-{index}" for index in range(len(feature))))
-
-
 def prepared_task(
     values: NDArray[Any], labels: NDArray[Any], classes: tuple[str, ...], name: str = "arrays"
 ) -> TensorTask:
@@ -89,7 +83,7 @@ def prepared_task(
         modality="tensor",
         name=name,
         classes=classes,
-        axes=_axes(train.feature),
+        axes=axes_of(train.feature),
         train=train,
         test=ItemsView(train, torch.zeros(0, dtype=torch.int64)),
         validation=None,
@@ -133,19 +127,7 @@ def tensor_task(
     titles = classes or tuple(str(number) for number in range(int(numbers.max()) + 1))
     held = None if test is None else ArrayItems(np.asarray(test[0]), np.asarray(test[1]), f"{name} (test)")
     parts = split(ArrayItems(np.asarray(values), numbers, name), held, len(titles), options)
-    return TensorTask(
-        modality="tensor",
-        name=name,
-        classes=titles,
-        axes=_axes(parts.train.feature),
-        train=parts.train,
-        test=parts.test,
-        validation=parts.validation,
-        preprocess=Standardize.fit(parts.train),
-        architectures=ARCHITECTURES,
-        architecture=_suited(parts.train.feature),
-        options=options.model_dump(mode="json"),
-    )
+    return TENSOR.task("tensor", name, titles, parts, options)
 
 
 def _given(given: GivenData, name: str, options: SplitOptions) -> TensorTask:

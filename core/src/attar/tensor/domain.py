@@ -19,13 +19,12 @@ from attar.tensor.preprocess import Standardize
 __all__ = ["TensorDomain", "natural_values"]
 
 
-def natural_values(raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
+def natural_values(raw: Any, feature: tuple[int, ...]) -> Tensor:
     """Return new samples in natural units, ``(n, *feature)``.
 
     Args:
         raw: One sample ``(*feature,)`` or several ``(n, *feature)``, as tensor or array.
         feature: Shape of one sample.
-        preprocess: What they are prepared by; not used here.
 
     Raises:
         UsageError: If the shape is another.
@@ -51,9 +50,9 @@ class TensorDomain:
         standardize: From natural units to what models take.
         architectures: Factories, and families of them, by name.
         architecture: The default architecture, with settings.
+        read: Turns new inputs into natural units, ``(n, *feature)``.
         augment: The augmentation that suits the data, or None.
         protocols: How networks are trained, by name, the default first.
-        read: Turns new inputs into natural units, ``(n, *feature)``.
     """
 
     classes: int
@@ -61,9 +60,9 @@ class TensorDomain:
     standardize: Standardize
     architectures: Mapping[str, Architecture | Family]
     architecture: str
+    read: Callable[[Any], Tensor]
     augment: Augment | None = None
     protocols: Mapping[str, Protocol] = field(default_factory=lambda: PROTOCOLS)
-    read: Callable[[Any, tuple[int, ...], Standardize], Tensor] = natural_values
 
     def preprocess(self, raw: Any) -> Tensor:
         """Return new inputs as models take them, float32 ``(n, *feature)``.
@@ -71,7 +70,7 @@ class TensorDomain:
         Raises:
             UsageError: If they are no samples of this kind.
         """
-        return self.standardize.encode(self.read(raw, self.feature, self.standardize))
+        return self.standardize.encode(self.read(raw))
 
     def with_architecture(self, name: str, factory: Architecture) -> TensorDomain:
         """Return the domain with one more architecture."""

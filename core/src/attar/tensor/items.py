@@ -57,12 +57,15 @@ class ArrayItems:
         values: ``(n, *feature)``.
         labels: Integers ``(n,)``.
         name: What the data are called in errors.
+        size: Bytes of a sample in its cheapest lossless form; those that it takes in the array if None.
 
     Raises:
         UsageError: If the lengths differ, or a value is NaN or infinite.
     """
 
-    def __init__(self, values: NDArray[Any], labels: NDArray[Any], name: str = "data") -> None:
+    def __init__(
+        self, values: NDArray[Any], labels: NDArray[Any], name: str = "data", size: int | None = None
+    ) -> None:
         _check_numbers(values, labels, name)
         if len(values) != len(labels):
             raise UsageError(
@@ -71,6 +74,7 @@ class ArrayItems:
         _check_finite(values, name)
         self._values = values
         self._labels = labels.astype(np.int64)
+        self._size = int(np.prod(values.shape[1:])) * values.dtype.itemsize if size is None else size
 
     @property
     def labels(self) -> Tensor:
@@ -97,8 +101,8 @@ class ArrayItems:
         return digest.hexdigest()
 
     def nbytes(self, rows: Tensor) -> int:
-        """Return the bytes of the samples in the array's type."""
-        return len(rows) * int(np.prod(self.feature)) * self._values.dtype.itemsize
+        """Return the bytes of the samples."""
+        return len(rows) * self._size
 
 
 def _check_numbers(values: NDArray[Any], labels: NDArray[Any], name: str) -> None:

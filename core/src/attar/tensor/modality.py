@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,10 +22,11 @@ from attar.tensor.arrays import check_names, read_values, set_of_values
 from attar.tensor.domain import TensorDomain, natural_values
 from attar.tensor.export import Npz, Parquet
 from attar.tensor.preprocess import Standardize
-from attar.tensor.splits import SplitOptions
+from attar.tensor.splits import Parts, SplitOptions
 from attar.tensor.synthetic import TensorSet
+from attar.tensor.task import TensorTask
 
-__all__ = ["SetDescription", "TensorModality", "restore_set"]
+__all__ = ["SetDescription", "TensorModality", "axes_of", "restore_set"]
 
 
 class SetDescription(Settings):
@@ -83,6 +85,12 @@ _PLAIN = Npz(summary="", dtypes=("float32",))
 """Arrays in the unit of the data, which is what sets are given in where no format says another."""
 
 
+def axes_of(feature: tuple[int, ...]) -> tuple[str, ...]:
+    """Return names: samples with channels and positions have statistics per channel, vectors per feature."""
+    known = {1: ("feature",), 2: ("channel", "time"), 3: ("channel", "height", "width")}
+    return known.get(len(feature), tuple(f"axis-{index}" for index in range(len(feature))))
+
+
 class TensorModality:
     """Base of modalities whose samples are tensors: they add loading and architectures.
 
@@ -108,9 +116,65 @@ class TensorModality:
         """Return the augmentation that suits data of a name, loaded with `options`."""
         return None
 
-    def read(self, raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
-        """Return new inputs in natural units ``(n, *feature)``; see :func:`natural_values`."""
-        return natural_values(raw, feature, preprocess)
+    def task(
+        self,
+        modality: str,
+        name: str,
+        classes: tuple[str, ...],
+        parts: Parts,
+        options: Settings,
+        *,
+        axes: tuple[str, ...] = (),
+        preprocess: Standardize | None = None,
+        license: str = "unknown",
+        about: Mapping[str, Any] | None = None,
+    ) -> TensorTask:
+        """Return the task of data that are split, with the networks and the augmentation of this modality.
+
+        Args:
+            modality: The name that the modality is registered by.
+            name: Name of the data.
+            classes: Names of the classes.
+            parts: The samples.
+            options: What the data were loaded with.
+            axes: Names of a sample's axes; those of vectors, signals or pictures by their number if ().
+            preprocess: From natural units to what models take; fitted to the training samples if None.
+            license: License of the data as their owner states it.
+            about: What else artifacts store of the data; see :attr:`TensorTask.about`.
+
+        Raises:
+            UsageError: If labels or shapes do not fit.
+        """
+        feature = parts.train.feature
+        return TensorTask(
+            modality=modality,
+            name=name,
+            classes=classes,
+            axes=axes or axes_of(feature),
+            train=parts.train,
+            test=parts.test,
+            validation=parts.validation,
+            preprocess=preprocess or Standardize.fit(parts.train),
+            architectures=self.architectures,
+            architecture=self.suited(feature),
+            augment=self.augmentation(name, options),
+            options=options.model_dump(mode="json"),
+            license=license,
+            about=about or {},
+            registry=self.registry,
+        )
+
+    def read(self, raw: Any, info: DataInfo) -> Tensor:
+        """Return new inputs in natural units ``(n, *feature)``.
+
+        Args:
+            raw: New inputs, one or several; here numbers as :func:`natural_values` takes them.
+            info: The data that the set was made of.
+
+        Raises:
+            UsageError: If they are no samples of this kind.
+        """
+        return natural_values(raw, info.feature)
 
     def domain(self, info: DataInfo) -> TensorDomain:
         """Return what prepares new inputs and builds models where the data are not at hand.
@@ -125,7 +189,7 @@ class TensorModality:
             architectures=self.architectures,
             architecture=self.suited(info.feature),
             augment=self.augmentation(info.name, parse(self.Options, info.options, "data.options")),
-            read=self.read,
+            read=partial(self.read, info=info),
         )
 
     def restore(self, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SyntheticSet:

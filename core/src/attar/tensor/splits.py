@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from attar.contracts import Split
 from attar.errors import UsageError
 from attar.rng import derive
 from attar.settings import Settings, unknown
-from attar.tensor.items import Items, ItemsView, JoinedItems, check_labels
+from attar.tensor.items import ArrayItems, Items, ItemsView, JoinedItems, check_labels
 
 __all__ = [
     "GroupOptions",
@@ -24,6 +28,7 @@ __all__ = [
     "holdout",
     "split",
     "split_by_group",
+    "split_rows",
 ]
 
 
@@ -57,7 +62,7 @@ class GroupOptions(SplitOptions):
     test_groups: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """A split of data.
 
@@ -68,7 +73,7 @@ class Parts:
     """
 
     train: Items
-    validation: Items | None
+    validation: Items | None = None
     test: Items
 
 
@@ -89,7 +94,31 @@ def split(train: Items, test: Items | None, classes: int, options: SplitOptions)
     validation: Items | None = None
     if options.validation > 0:
         train, validation = holdout(train, options.validation, classes, options.split_seed, "validation")
-    return Parts(train, validation, test)
+    return Parts(train=train, validation=validation, test=test)
+
+
+def split_rows(labels: NDArray[Any], classes: int, options: SplitOptions) -> Mapping[Split, NDArray[Any]]:
+    """Return the rows of each part of data, for those who have to see the training rows to read any.
+
+    Args:
+        labels: Class of each sample, integers ``(n,)``.
+        classes: Number of classes.
+        options: How much is drawn, and how.
+
+    Returns:
+        Rows, int64 ``(k,)``, the same as :func:`split` draws; no ``validation`` where none is drawn.
+
+    Raises:
+        UsageError: As :func:`split`.
+    """
+    parts = split(ArrayItems(np.arange(len(labels))[:, None], labels), None, classes, options)
+    found: Mapping[Split, Items | None]
+    found = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    return {
+        part: items.read(torch.arange(len(items.labels)))[:, 0].numpy()
+        for part, items in found.items()
+        if items is not None
+    }
 
 
 def split_by_group(
@@ -123,7 +152,7 @@ def split_by_group(
     if options.validation > 0:
         kept, own = draw.without(kept, draw.some(kept, options.validation, "validation"), "validation")
         validation = ItemsView(items, own)
-    return Parts(ItemsView(items, kept), validation, ItemsView(items, held))
+    return Parts(train=ItemsView(items, kept), validation=validation, test=ItemsView(items, held))
 
 
 @dataclass(frozen=True)

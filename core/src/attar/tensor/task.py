@@ -47,6 +47,8 @@ class TensorTask:
         protocols: How networks are trained, by name, the default first.
         options: The modality's settings that the data were loaded with, as JSON values.
         license: License of the data as their owner states it, or ``unknown``.
+        about: What else artifacts store of the data, as JSON values; see
+            :attr:`attar.plugins.Described.about`.
         registry: Where parameterizations are looked up.
     """
 
@@ -64,6 +66,7 @@ class TensorTask:
     protocols: Mapping[str, Protocol] = field(default_factory=lambda: PROTOCOLS)
     options: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
+    about: Mapping[str, Any] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
 
     def __post_init__(self) -> None:

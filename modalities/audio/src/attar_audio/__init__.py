@@ -2,7 +2,7 @@
 
 from attar_audio.augment import Loudness, Mask, TimeShift, siamese
 from attar_audio.clips import SOUNDS, ClipDecoder
-from attar_audio.form import AudioOptions, AudioTask
+from attar_audio.form import AudioOptions
 from attar_audio.front_end import FrontEnd
 from attar_audio.modality import AUDIO, AudioModality
 from attar_audio.networks import ARCHITECTURES, Recurrent, TemporalConvNet
@@ -14,7 +14,6 @@ __all__ = [
     "SOUNDS",
     "AudioModality",
     "AudioOptions",
-    "AudioTask",
     "ClipDecoder",
     "FrontEnd",
     "Loudness",

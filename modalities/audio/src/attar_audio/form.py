@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from attar.errors import UsageError
 from attar.plugins import DataInfo
 from attar.settings import parse
-from attar.tensor import TensorTask
 from attar.tensor.splits import GroupOptions
 from pydantic import Field
 
 from attar_audio.front_end import FrontEnd, KindName
 
-__all__ = ["AudioOptions", "AudioTask", "form_of"]
+__all__ = ["AudioOptions", "form_of"]
 
 
 class AudioOptions(GroupOptions):
@@ -56,22 +53,6 @@ class AudioOptions(GroupOptions):
             hop=self.hop,
             bands=self.bands,
         ).check()
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioTask(TensorTask):
-    """Spectrograms of recordings.
-
-    Attributes:
-        form: The front end that made them.
-    """
-
-    form: FrontEnd
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """The front end, which artifacts store: rate and length may have been chosen by the data."""
-        return {"front_end": self.form.model_dump(mode="json")}
 
 
 def form_of(info: DataInfo) -> FrontEnd:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from attar.errors import UsageError
 from attar.plugins import DataInfo, DemoSpec, Exhibit, Export, LoadRequest
 from attar.render import sample_picture
 from attar.settings import parse, unknown
-from attar.tensor import Standardize, TensorAugment, TensorModality
-from attar.tensor.domain import TensorDomain
+from attar.tensor import Standardize, TensorAugment, TensorModality, TensorTask
 from attar.tensor.given import as_array
 from attar.tensor.splits import Parts, split, split_by_group
 from torch import Tensor
@@ -23,7 +21,7 @@ from torch import Tensor
 from attar_audio.augment import siamese
 from attar_audio.clips import SOUNDS, fitted, waveform
 from attar_audio.export import EXPORTS, file_names, sounds, wav
-from attar_audio.form import AudioOptions, AudioTask, form_of
+from attar_audio.form import AudioOptions, form_of
 from attar_audio.front_end import FrontEnd
 from attar_audio.networks import ARCHITECTURES
 from attar_audio.public import PUBLIC, public_recordings
@@ -56,7 +54,7 @@ class AudioModality(TensorModality):
         """Return the known data sets."""
         return {"tones": _TONES, **{name: known.summary for name, known in PUBLIC.items()}}
 
-    def load(self, request: LoadRequest) -> AudioTask:
+    def load(self, request: LoadRequest) -> TensorTask:
         """Load a known data set, the user's own recordings, or waveforms given in Python.
 
         Own recordings are a folder of class subfolders, Parquet files with a column of encoded
@@ -83,34 +81,28 @@ class AudioModality(TensorModality):
         known = unknown("data", request.data, self.datasets())
         raise UsageError(f"{known}, or give the path of a folder of class subfolders with --data")
 
-    def _task(self, found: Recordings, options: AudioOptions) -> AudioTask:
+    def _task(self, found: Recordings, options: AudioOptions) -> TensorTask:
         parts = _parts(found, options)
-        return AudioTask(
-            modality="audio",
-            name=found.name,
-            classes=found.classes,
+        return self.task(
+            "audio",
+            found.name,
+            found.classes,
+            parts,
+            options,
             axes=("channel", "cepstrum" if options.features == "mfcc" else "band", "time"),
-            train=parts.train,
-            test=parts.test,
-            validation=parts.validation,
             preprocess=Standardize.fit(parts.train, axis=1),
-            architectures=ARCHITECTURES,
-            architecture=self.suited(parts.train.feature),
-            augment=self.augmentation(found.name, options),
-            options=options.model_dump(mode="json"),
             license=found.license,
-            form=found.form,
-            registry=self.registry,
+            # Rate and length may have been chosen by the data.
+            about={"front_end": found.form.model_dump(mode="json")},
         )
 
-    def domain(self, info: DataInfo) -> TensorDomain:
-        """Return what prepares new recordings and builds models where the data are not at hand."""
-        form = form_of(info)
+    def read(self, raw: Any, info: DataInfo) -> Tensor:
+        """Return spectrograms of new recordings: paths of files, or waveforms at the rate of the data.
 
-        def read(raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
-            return _new_recordings(raw, form)
-
-        return replace(super().domain(info), read=read)
+        Raises:
+            UsageError: If they are no recordings.
+        """
+        return _new_recordings(raw, form_of(info))
 
     def pixels(self, batch: Batch, info: DataInfo) -> Sequence[Any]:
         """Return the spectrograms ``(positions, frames)``, low frequencies at the bottom."""
@@ -168,7 +160,7 @@ def _parts(found: Recordings, options: AudioOptions) -> Parts:
             "data.test_groups names groups, but nothing says what a group is; add data.group_pattern"
         )
     if found.validation is not None and found.test is not None:
-        return Parts(found.train, found.validation, found.test)
+        return Parts(train=found.train, validation=found.validation, test=found.test)
     return split(found.train, found.test, len(found.classes), options)
 
 

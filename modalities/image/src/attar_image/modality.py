@@ -79,7 +79,7 @@ class ImageModality(TensorModality):
         """Return the augmentation that the options ask for."""
         return _augment(name, options)
 
-    def read(self, raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
+    def read(self, raw: Any, info: DataInfo) -> Tensor:
         """Return new images in the unit of the data.
 
         They are Pillow images or paths of files, or pixels of the right shape: whole numbers in
@@ -88,7 +88,8 @@ class ImageModality(TensorModality):
         Raises:
             UsageError: If a file is no image, or pixels have another shape.
         """
-        return new_images(raw, feature, preprocess.scale)
+        preprocess = parse(Standardize, info.preprocessing, "preprocessing")
+        return new_images(raw, info.feature, preprocess.scale)
 
     def set_of(self, arrays: Mapping[str, NDArray[Any]], task: Task) -> SyntheticSet:
         """Return the set that arrays hold: ``inputs`` ``(n, c, h, w)`` are pixels from 0 to 255.
@@ -154,21 +155,14 @@ class ImageModality(TensorModality):
             preprocess = Standardize(scale=images.scale, mean=mean, std=std)
         else:
             preprocess = Standardize.fit(parts.train, scale=images.scale)
-        return TensorTask(
-            modality="image",
-            name=images.name,
-            classes=images.classes,
-            axes=("channel", "height", "width"),
-            train=parts.train,
-            test=parts.test,
-            validation=parts.validation,
+        return self.task(
+            "image",
+            images.name,
+            images.classes,
+            parts,
+            options,
             preprocess=preprocess,
-            architectures=ARCHITECTURES,
-            architecture=self.suited(parts.train.feature),
-            augment=self.augmentation(images.name, options),
-            options=options.model_dump(mode="json"),
             license=images.license,
-            registry=self.registry,
         )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attar.tensor import ItemsView, TensorTask
 from attar.tensor.splits import SplitOptions
@@ -62,25 +61,18 @@ class TextTask(TensorTask):
     """Texts as vectors, or as rows of vectors of tokens.
 
     Attributes:
-        encoder: What made them, as JSON values.
         texts: The training texts, in the order of the training rows.
     """
 
-    encoder: Mapping[str, Any]
     texts: tuple[str, ...]
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of texts, labels, classes and encoder; statistics have last digits of the machine."""
-        digest = hashlib.blake2b(json.dumps([self.classes, dict(self.encoder)]).encode(), digest_size=16)
+        digest = hashlib.blake2b(json.dumps([self.classes, self.about["encoder"]]).encode(), digest_size=16)
         for items in (self.train, self.validation):
             digest.update((items.fingerprint() if items is not None else "none").encode())
         return digest.hexdigest()
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """The encoder, which artifacts name: it is no part of them."""
-        return {"encoder": dict(self.encoder)}
 
     def caption(self, row: int) -> str:
         """Return a training text."""

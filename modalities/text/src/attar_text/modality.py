@@ -92,19 +92,31 @@ class TextModality(TensorModality):
             options=options.model_dump(mode="json"),
             license=corpus.license,
             registry=self.registry,
-            encoder=made.encoder,
+            # The artifact names it: it is no part of it.
+            about={"encoder": dict(made.encoder)},
             texts=corpus.train.texts,
         )
 
+    def read(self, raw: Any, info: DataInfo) -> Tensor:
+        """Return vectors of new texts, or vectors as they are.
+
+        Raises:
+            UsageError: If they are neither, or the encoder is not at hand.
+        """
+        texts = [raw] if isinstance(raw, str) else raw
+        if not (isinstance(texts, list | tuple) and texts and all(isinstance(each, str) for each in texts)):
+            return natural_values(raw, info.feature)
+        encoder = _known_encoder(info)
+        if len(info.feature) == 2:
+            ids = padded(encoder.token_ids(texts), info.feature[0])
+            return embedded(torch.from_numpy(ids), encoder.embeddings)
+        return torch.from_numpy(encoder.encode(texts)[0])
+
     def domain(self, info: DataInfo) -> TensorDomain:
         """Return what prepares new texts or vectors, and builds models where the data are not at hand."""
-
-        def read(raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> Tensor:
-            return _new_vectors(raw, feature, preprocess, info)
-
         options = parse(TextOptions, info.options, "data.options")
         preprocess = parse(Standardize, info.preprocessing, "preprocessing")
-        return replace(super().domain(info), read=read, architectures=_architectures(options, preprocess))
+        return replace(super().domain(info), architectures=_architectures(options, preprocess))
 
     def render(self, batch: Batch, info: DataInfo) -> bytes:
         """Return how alike the samples are, as PNG."""
@@ -158,18 +170,6 @@ def _architectures(options: TextOptions, preprocess: Standardize) -> Mapping[str
         return ARCHITECTURES
     student = Student(options.encoder, options.pooling, preprocess.std[0])
     return {**ARCHITECTURES, "encoder": student}
-
-
-def _new_vectors(raw: Any, feature: tuple[int, ...], preprocess: Standardize, info: DataInfo) -> Tensor:
-    """Return vectors of new texts, or vectors as they are."""
-    texts = [raw] if isinstance(raw, str) else raw
-    if not (isinstance(texts, list | tuple) and texts and all(isinstance(each, str) for each in texts)):
-        return natural_values(raw, feature, preprocess)
-    encoder = _known_encoder(info)
-    if len(feature) == 2:
-        ids = padded(encoder.token_ids(texts), feature[0])
-        return embedded(torch.from_numpy(ids), encoder.embeddings)
-    return torch.from_numpy(encoder.encode(texts)[0])
 
 
 def _known_encoder(info: DataInfo) -> TransformerEncoder:

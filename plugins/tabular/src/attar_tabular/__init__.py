@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,9 @@ from attar.infinite import InfiniteMLP
 from attar.nets import MLP, Linear
 from attar.plugins import DataInfo, DemoSpec, LoadRequest
 from attar.settings import parse, unknown
-from attar.tensor import ArrayItems, SplitOptions, Standardize, TensorModality, TensorTask, split
+from attar.tensor import ArrayItems, Parts, SplitOptions, Standardize, TensorModality, TensorTask, split_rows
 
-__all__ = ["TABULAR", "Rows", "TabularModality", "TabularOptions", "TabularTask", "encoded"]
+__all__ = ["TABULAR", "TabularModality", "TabularOptions", "encoded"]
 
 Columns = Sequence[Mapping[str, Any]]
 """Of each column its name, and what missing numbers become (``fill``) or its categories (``values``)."""
@@ -37,10 +35,9 @@ class TabularOptions(SplitOptions):
 def _described(frame: Any) -> Columns:
     """Return what is to be known of columns, from training rows."""
     numbers = frame.select_dtypes("number").astype("float64")
-    found = [{"name": name, "fill": float(numbers[name].median())} for name in numbers]
     others = frame.drop(columns=list(numbers)).astype("string")
     return [
-        *found,
+        *({"name": name, "fill": float(numbers[name].median())} for name in numbers),
         *({"name": name, "values": sorted(others[name].dropna().unique().tolist())} for name in others),
     ]
 
@@ -59,47 +56,17 @@ def encoded(frame: Any, columns: Columns) -> Any:
         raise UsageError(f"the table has no column {missing[0]!r}; give one with the columns of the data")
     parts = []
     for each in columns:
+        cells = frame[[each["name"]]]
+        if "values" in each:
+            one = OneHotEncoder(categories=[each["values"]], handle_unknown="ignore", sparse_output=False)
+            parts.append(one.fit_transform(cells.astype("string").fillna("").to_numpy(object)))
+            continue
         try:
-            if "fill" in each:
-                cells = to_numeric(frame[each["name"]]).fillna(each["fill"]).to_numpy("float32")[:, None]
-            else:
-                encoder = OneHotEncoder(
-                    categories=[each["values"]], handle_unknown="ignore", dtype=np.float32
-                )
-                cells = frame[[each["name"]]].astype("string").fillna("").to_numpy(object)
-                cells = encoder.fit([[each["values"][0]]]).transform(cells).toarray()
+            parts.append(cells.apply(to_numeric).fillna(each["fill"]).to_numpy("float32"))
         except ValueError as error:
-            raise UsageError(
-                f"the column {each['name']!r} is of numbers, but not all are: {error}"
-            ) from error
-        parts.append(cells)
-    return np.concatenate(parts, axis=1)
-
-
-class Rows(ArrayItems):
-    """Encoded rows, counted as a table stores them: a number takes four bytes, a category one."""
-
-    columns = 0
-
-    def nbytes(self, rows: torch.Tensor) -> int:
-        """Return the bytes of these rows."""
-        return len(rows) * self.columns
-
-
-@dataclass(frozen=True, kw_only=True)
-class TabularTask(TensorTask):
-    """Rows of a table.
-
-    Attributes:
-        columns: The columns, as the training rows have them.
-    """
-
-    columns: Columns
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """The columns, by which new rows are encoded and distilled ones told in words."""
-        return {"columns": list(self.columns)}
+            message = f"the column {each['name']!r} is of numbers, but not all are: {error}"
+            raise UsageError(message) from error
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _read(path: Path) -> Any:
@@ -129,16 +96,17 @@ class TabularModality(TensorModality):
         }
 
     def _frame(self, request: LoadRequest) -> Any:
-        from sklearn.datasets import load_breast_cancer, load_wine
+        from sklearn import datasets
 
         if request.given is not None:
             return request.given.train
         if request.data not in self.datasets():
             return _read(Path(request.data))
-        bunch = {"breast-cancer": load_breast_cancer, "wine": load_wine}[request.data](as_frame=True)
+        known = {"breast-cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}
+        bunch = known[request.data](as_frame=True)
         return bunch.data.assign(target=bunch.target_names[bunch.target])
 
-    def load(self, request: LoadRequest) -> TabularTask:
+    def load(self, request: LoadRequest) -> TensorTask:
         """Load a known table, a file or a data frame.
 
         Raises:
@@ -151,41 +119,28 @@ class TabularModality(TensorModality):
             raise UsageError(unknown("column", target, map(str, frame.columns)))
         if frame[target].isna().any() or frame.shape[1] < 2:
             raise UsageError(f"each row of {name!r} needs a class in {target!r} and another column beside it")
-        given = frame[target].astype("string")
-        classes = tuple(sorted(given.unique().tolist()))
-        labels = given.map({each: label for label, each in enumerate(classes)}).to_numpy("int64")
-        # Numbers of rows are split, so that columns are known from training rows alone.
-        numbered = ArrayItems(np.arange(len(frame))[:, None], labels, name)
-        parts = split(numbered, None, len(classes), options)
-        own = [parts.train, parts.test, *([parts.validation] if parts.validation is not None else [])]
-        places = [part.read(torch.arange(len(part.labels)))[:, 0].numpy() for part in own]
+        labels, classes = frame[target].astype("string").factorize(sort=True)
+        places = split_rows(labels, len(classes), options)
         table = frame.drop(columns=target)
-        columns = _described(table.iloc[places[0]])
-        items = [Rows(encoded(table.iloc[rows], columns), labels[rows], name) for rows in places]
-        for each in items:
-            each.columns = sum(4 if "fill" in column else 1 for column in columns)
-        return TabularTask(
-            modality="tabular",
-            name=name,
-            classes=classes,
-            axes=("feature",),
-            train=items[0],
-            test=items[1],
-            validation=items[2] if len(items) > 2 else None,
-            preprocess=Standardize.fit(items[0]),
-            architectures=self.architectures,
-            architecture="mlp",
-            options=options.model_dump(mode="json"),
-            columns=columns,
-        )
+        columns = _described(table.iloc[places["train"]])
+        # As a table stores them: a number takes four bytes, a category one.
+        stored = sum(4 if "fill" in each else 1 for each in columns)
+        items = {
+            part: ArrayItems(encoded(table.iloc[rows], columns), labels[rows], name, stored)
+            for part, rows in places.items()
+        }
+        about = {"columns": columns}
+        return self.task("tabular", name, tuple(classes), Parts(**items), options, about=about)
 
-    def domain(self, info: DataInfo) -> Any:
-        """Return what encodes new rows, given as a data frame, and builds models."""
-        return replace(super().domain(info), read=partial(_rows, info.about.get("columns", ())))
+    def read(self, raw: Any, info: DataInfo) -> torch.Tensor:
+        """Return new rows, given as a data frame, as numbers."""
+        if not hasattr(raw, "columns"):
+            return super().read(raw, info)
+        return torch.from_numpy(encoded(raw, info.about.get("columns", ())))
 
     def described(self, batch: Batch, info: DataInfo) -> list[str]:
         """Return each sample in words: its numbers, and of each category the likeliest."""
-        natural = parse(Standardize, info.preprocessing, "preprocessing").decode(batch.inputs.cpu())
+        natural = parse(Standardize, info.preprocessing, "preprocessing").decode(batch.inputs.detach().cpu())
         return [_worded(row, info.about.get("columns", ())) for row in natural]
 
     def demo(self, quick: bool) -> DemoSpec:
@@ -200,24 +155,13 @@ class TabularModality(TensorModality):
         )
 
 
-def _rows(columns: Columns, raw: Any, feature: tuple[int, ...], preprocess: Standardize) -> torch.Tensor:
-    values = encoded(raw, columns) if hasattr(raw, "columns") else np.atleast_2d(np.asarray(raw, np.float32))
-    if values.shape[1:] != feature:
-        raise UsageError(f"rows have {values.shape[1]} numbers, not {feature[0]}; give a data frame")
-    return torch.from_numpy(values)
-
-
 def _worded(row: torch.Tensor, columns: Columns) -> str:
-    words, place = [], 0
-    for each in columns:
-        if "fill" in each:
-            words.append(f"{each['name']} {row[place]:.4g}")
-            place += 1
-        else:
-            likeliest = int(row[place : place + len(each["values"])].argmax())
-            words.append(f"{each['name']} {each['values'][likeliest]}")
-            place += len(each["values"])
-    return ", ".join(words)
+    cells = row.split([len(each.get("values", " ")) for each in columns])
+    told = [
+        each["values"][int(cell.argmax())] if "values" in each else f"{float(cell):.4g}"
+        for each, cell in zip(columns, cells, strict=True)
+    ]
+    return ", ".join(f"{each['name']} {value}" for each, value in zip(columns, told, strict=True))
 
 
 TABULAR = TabularModality()
