@@ -145,6 +145,7 @@ def distill(
     resume: bool = False,
     force: bool = False,
     device: str = "cpu",
+    precision: str = "fp32",
     policy: str = "repeat",
     parameterization: str | Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[StepRecord], None]] = (),
@@ -171,6 +172,7 @@ def distill(
         resume: Continue an interrupted run in `out`.
         force: Replace a run in `out` once the new one is complete.
         device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
+        precision: ``fp32``, or ``bf16`` for networks that run in bfloat16.
         policy: For classes with too few samples: ``repeat``, ``cap`` or ``error``.
         parameterization: How values are stored: the name of a parameterization, or its settings, with its
             ``name`` among them where it is not the method's own.
@@ -215,7 +217,7 @@ def distill(
             "method": method,
             "objective": settings,
             "parameterization": how,
-            "run": {"seed": seed},
+            "run": {"seed": seed, "precision": precision},
         },
         "",
     )
