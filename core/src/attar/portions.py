@@ -12,7 +12,7 @@ from attar.architectures import coupled
 from attar.batch import Batch, map_inputs
 from attar.contracts import Loss, Task
 
-__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_at_once", "rows_of"]
+__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_at_once", "rows_forward", "rows_of"]
 
 BY_CLASS = "by_class"
 """Claim of a loss that it is a sum over the classes of the synthetic batch."""
@@ -21,6 +21,7 @@ MOST_BYTES = 2**28
 """Real samples of one portion, preprocessed; augmentation needs some times as much."""
 
 _SMALL_POSITIONS = 32 * 32
+_CACHED_POSITIONS = 32 * _SMALL_POSITIONS
 _MOST_GRAPH = 2**30
 # What the field's network of 128 channels keeps for the way back: six tensors in its first
 # block, and half as much again in the others.
@@ -42,6 +43,22 @@ def rows_at_once(batch: Batch, most: int) -> int:
     if not isinstance(batch.inputs, Tensor) or not len(batch):
         return most
     return max(1, min(most, most * _SMALL_POSITIONS // positions(batch.inputs[0])))
+
+
+def rows_forward(batch: Batch, most: int) -> int:
+    """Return how many rows go through a model at a time where nobody asks for gradients.
+
+    On a CPU they are so few that what is between layers stays in its caches: with 128 channels in
+    bfloat16, a quarter of the time is saved. Elsewhere, and with gradients, as :func:`rows_at_once`.
+
+    Args:
+        batch: The batch.
+        most: As there.
+    """
+    rows = rows_at_once(batch, most)
+    if torch.is_grad_enabled() or not isinstance(batch.inputs, Tensor) or batch.inputs.device.type != "cpu":
+        return rows
+    return max(1, min(rows, _CACHED_POSITIONS // positions(batch.inputs[0]))) if len(batch) else rows
 
 
 def _sizes(task: Task) -> tuple[int, int]:

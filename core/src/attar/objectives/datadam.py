@@ -17,7 +17,7 @@ from attar.objectives.distribution import class_means
 from attar.objectives.dm import DMSettings, dm_optimizers, dm_source
 from attar.objectives.drawn import DrawsByClass
 from attar.optim import OptimSpec
-from attar.portions import rows_at_once
+from attar.portions import rows_forward
 from attar.precision import full_precision
 
 __all__ = ["DATADAM", "AttentionMatch", "DataDAMSettings", "attention"]
@@ -74,7 +74,7 @@ class AttentionMatch(DrawsByClass):
     def _shown(self, subject: Subject, batch: Batch, classes: int) -> list[Tensor]:
         """Return the class means of the maps of each layer and of the last layer's features."""
         function = capability(subject.model, "feature_maps")
-        pieces = [batch] if coupled(subject.model) else batch.chunks(rows_at_once(batch, self.chunk))
+        pieces = [batch] if coupled(subject.model) else batch.chunks(rows_forward(batch, self.chunk))
         columns: list[list[Tensor]] = []
         for piece in pieces:
             layers = function(piece.inputs)

@@ -12,7 +12,7 @@ from attar.architectures import capability, coupled
 from attar.batch import Batch
 from attar.contracts import Context, Subject
 from attar.objectives.drawn import DrawsByClass
-from attar.portions import rows_at_once
+from attar.portions import rows_forward
 from attar.precision import full_precision
 
 __all__ = ["MeanEmbedding", "MeanFeatures", "class_means", "embed", "feature_maps"]
@@ -31,7 +31,7 @@ def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
     if coupled(model):
         whole: Tensor = function(batch.inputs)
         return whole
-    return torch.cat([function(piece.inputs) for piece in batch.chunks(rows_at_once(batch, chunk))])
+    return torch.cat([function(piece.inputs) for piece in batch.chunks(rows_forward(batch, chunk))])
 
 
 def feature_maps(model: nn.Module, batch: Batch, chunk: int) -> list[Tensor]:
@@ -43,7 +43,7 @@ def feature_maps(model: nn.Module, batch: Batch, chunk: int) -> list[Tensor]:
         chunk: Most rows in a piece.
     """
     function = capability(model, "feature_maps")
-    pieces = [batch] if coupled(model) else batch.chunks(rows_at_once(batch, chunk))
+    pieces = [batch] if coupled(model) else batch.chunks(rows_forward(batch, chunk))
     columns = zip(*(function(piece.inputs) for piece in pieces), strict=True)
     return [torch.cat(column).flatten(1) for column in columns]
 
