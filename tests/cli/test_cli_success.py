@@ -138,6 +138,7 @@ def test_a_dry_run_tells_what_the_run_then_does(distill, tmp_path):
     assert sum(plan["per_class"]) == made["samples"]
     assert (plan["run"], plan["steps"], plan["model"]) == ("run", 3, "mlp,width=4")
     assert plan["training_samples"] == 108
+    assert plan["expected"]["tried"] == 3
 
 
 def test_a_dry_run_of_a_recipe_writes_nothing(cli, finished, tmp_path, contents):

@@ -30,7 +30,15 @@ from attar.expert_training import ExpertSpec, Trajectory, train_expert
 from attar.files import disk_errors, write_file
 from attar.settings import Record
 
-__all__ = ["Expert", "ExpertRecord", "ExpertSpec", "Experts", "experts_folder", "found_specs"]
+__all__ = [
+    "Expert",
+    "ExpertRecord",
+    "ExpertSpec",
+    "Experts",
+    "ExpertsMissingError",
+    "experts_folder",
+    "found_specs",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +82,10 @@ class ExpertRecord(Record):
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     loss: float
     cost: Cost
+
+
+class ExpertsMissingError(UsageError):
+    """A folder that was given lacks experts that a run needs."""
 
 
 def experts_folder() -> Path:
@@ -188,10 +200,10 @@ class Experts:
 
         Raises:
             PreparationStopped: If the workplace asked for it.
-            UsageError: If a folder that was given lacks some.
+            ExpertsMissingError: If a folder that was given lacks some.
         """
         if workplace.given and self.get() is None:
-            raise UsageError(self._lacking(noun))
+            raise ExpertsMissingError(self._lacking(noun))
         spec = self.spec
 
         def told(done: int, epoch: int, loss: float) -> None:

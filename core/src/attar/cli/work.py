@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from attar.reports import Seconds
 from attar.runner import Stopped
 from attar.runs import RunSettings, check_recipe, distill_recipe, interruptible, start
 from attar.settings import Record, parse, unknown
+from attar.trials import Estimate, estimate
 
 __all__ = [
     "DistillResult",
@@ -66,6 +68,7 @@ class Plan(Record):
     bytes: int
     steps: int
     model: str
+    expected: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +214,7 @@ def distill(
             f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
         )
     if dry_run:
-        return _plan(task, resolved, registry, place, as_json)
+        return _plan(task, resolved, settings, registry, place, as_json)
     try:
         with interruptible() as stop:
             artifact = distill_recipe(task, resolved, replace(settings, stop=stop), registry)
@@ -228,7 +231,14 @@ def _stopped(stopped: Stopped, place: Path) -> int:
     return 130
 
 
-def _plan(task: Any, resolved: Resolved, registry: Registry, place: Path, as_json: bool) -> int:
+def _plan(
+    task: Any,
+    resolved: Resolved,
+    settings: RunSettings,
+    registry: Registry,
+    place: Path,
+    as_json: bool,
+) -> int:
     check_recipe(task, resolved)
     syn, per_class = start(task, resolved, registry)
     chosen = resolved.settings
@@ -242,12 +252,26 @@ def _plan(task: Any, resolved: Resolved, registry: Registry, place: Path, as_jso
         bytes=syn.nbytes(),
         steps=0 if chosen is None else chosen.steps,
         model="" if chosen is None else chosen.model or task.architecture,
+        expected=estimate(task, resolved, settings, registry),
     )
     if as_json:
         tables.print_json(plan)
-    else:
-        tables.print_pairs(plan.model_dump(), title="would distill")
+        return 0
+    shown = plan.model_dump(exclude={"expected"})
+    if plan.expected is not None:
+        shown |= _expected(plan.expected)
+    elif chosen is not None:
+        shown["expected"] = "not known before its experts are trained"
+    tables.print_pairs(shown, title="would distill")
     return 0
+
+
+def _expected(found: Estimate) -> dict[str, str]:
+    return {
+        "expected time": f"{timedelta(seconds=round(found.wall_seconds))} (h:mm:ss), "
+        f"{found.cpu_seconds:,g} CPU s, by {found.tried} steps",
+        "peak memory": f"{found.peak_bytes / 2**20:,.0f} MiB",
+    }
 
 
 def _say_made(artifact: Artifact, place: Path, as_json: bool) -> None:
