@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attar.architectures import coupled
 from attar.batch import Batch
@@ -28,6 +28,7 @@ from attar.errors import InternalError, UsageError
 from attar.optim import OptimSpec
 from attar.portions import class_portions, rows_at_once, rows_of
 from attar.precision import reduced_precision
+from attar.ranks import ALONE, Ranks, summed_gradients
 from attar.rng import scoped
 
 __all__ = ["Engine", "Observation", "frozen_buffers"]
@@ -86,8 +87,9 @@ class Engine:
         device: torch.device,
         bf16: bool,
         workplace: Workplace,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.at_once = at_once
+        self.at_once, self.ranks = at_once, ranks
         self.task, self.objective, self.bf16 = task, objective, bf16
         self.syn = syn.to(device)
         self.learned = {
@@ -138,7 +140,8 @@ class Engine:
             optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for k in range(subjects):
-            total += self._subject(replace(self.context, clock=replace(clock, subject=k)))
+            total += self._subject(replace(self.context, clock=replace(clock, subject=k)), subjects)
+        total = summed_gradients(self.ranks, self._parameters(), total)
         active = self.syn.active(clock) | {"learned"}
         if not math.isfinite(total):
             return total
@@ -159,15 +162,39 @@ class Engine:
             logits = torch.cat([model(part.inputs) for part in parts])
             self.syn.relabel((logits / self.objective.relabel).softmax(1))
 
-    def _subject(self, ctx: Context) -> float:
+    def _parameters(self) -> list[Tensor]:
+        """Return all that is learned, in the same order in every process."""
+        groups = [group for role in sorted(self.optimizers) for group in self.optimizers[role].param_groups]
+        return [each for group in groups for each in group["params"]]
+
+    def _cut(self, model: nn.Module, subjects: int) -> list[list[int]]:
+        """Return the portions of the classes, enough of them for all processes.
+
+        Raises:
+            UsageError: If a process would have nothing to do.
+        """
+        with torch.no_grad():
+            labels = self.syn.decode().labels.cpu()
+        loss, least = self.objective.loss, math.ceil(self.ranks.size / subjects)
+        portions = class_portions(self.task, loss, model, labels, self.at_once, least)
+        processes, parts = self.ranks.size, subjects * len(portions)
+        if processes > parts:
+            raise UsageError(
+                f"{processes} processes are too many for a step of {parts} parts; start {parts} at most, or "
+                f"set objective.subjects={processes}"
+            )
+        return portions
+
+    def _mine(self, subject: int, portion: int) -> bool:
+        """Return whether a portion of the classes of one model is for this process."""
+        return (subject * len(self.portions or ()) + portion) % self.ranks.size == self.ranks.rank
+
+    def _subject(self, ctx: Context, subjects: int) -> float:
         precision = reduced_precision(ctx.device, self.bf16)
         with precision:
             subject = self.objective.source.next(self.source, ctx, self.syn)
         if self.portions is None:
-            loss = self.objective.loss
-            with torch.no_grad():
-                labels = self.syn.decode().labels.cpu()
-            self.portions = class_portions(self.task, loss, subject.model, labels, self.at_once)
+            self.portions = self._cut(subject.model, subjects)
         with frozen_buffers(subject.model), precision:
             # Streams of their own: a resumed run observes again, at another step.
             with scoped(ctx.gen("observe", subject.version)):
@@ -175,6 +202,8 @@ class Engine:
         with scoped(ctx.gen("compare", ctx.clock.step)), frozen_buffers(subject.model), precision:
             if len(self.portions) > 1:
                 return self._portioned(subject, seen, ctx)
+            if not self._mine(ctx.clock.subject, 0):
+                return 0.0
             return self._compared(subject, seen.stats[0], self.syn.decode(), seen.draws, ctx)
 
     def _compared(self, subject: Subject, stats: Any, batch: Batch, draws: Any, ctx: Context) -> float:
@@ -190,11 +219,14 @@ class Engine:
         """Return the loss of the whole set, a portion of its classes at a time."""
         batch, outs, leaves = self.syn.decode().detached()
         total = 0.0
-        for labels, stats in zip(self.portions or (), seen.stats, strict=True):
+        for place, (labels, stats) in enumerate(zip(self.portions or (), seen.stats, strict=True)):
+            if not self._mine(ctx.clock.subject, place):
+                continue
             part = batch.take(rows_of(batch, labels))
             total += self._compared(subject, stats, part, seen.draws, ctx)
         reached = [(out, leaf.grad) for out, leaf in zip(outs, leaves, strict=True) if leaf.grad is not None]
-        torch.autograd.backward([out for out, _ in reached], [grad for _, grad in reached])
+        if reached:
+            torch.autograd.backward([out for out, _ in reached], [grad for _, grad in reached])
         return total
 
     def _augmented(self, batch: Batch, draws: Any) -> Batch:
@@ -213,12 +245,14 @@ class Engine:
         # One generator for all portions: how they are cut changes no draw of a class.
         gen = ctx.gen("real", subject.version)
         wanted, stats = self.objective.loss.real, []
-        for labels in self.portions or ():
+        for place, labels in enumerate(self.portions or ()):
+            mine = self._mine(ctx.clock.subject, place)
             real = None
             if wanted is not None:
-                real = self.task.draw(wanted.per_class, gen, labels).to(ctx.device)
-                real = self._augmented(real, draws)
-            stats.append(self.objective.loss.observe(subject, real, ctx))
+                # What is another process's is drawn here, too: the draws behind it are the same then.
+                real = self.task.draw(wanted.per_class, gen, labels)
+                real = self._augmented(real.to(ctx.device), draws) if mine else None
+            stats.append(self.objective.loss.observe(subject, real, ctx) if mine else None)
         found = Observation(version=subject.version, stats=tuple(stats), draws=draws)
         self.seen[ctx.clock.subject] = found
         return found

@@ -78,7 +78,9 @@ def _sizes(task: Task) -> tuple[int, int]:
     return sum(size for size, _ in found), max(places for _, places in found)
 
 
-def class_portions(task: Task, loss: Loss, model: nn.Module, labels: Tensor, at_once: int) -> list[list[int]]:
+def class_portions(
+    task: Task, loss: Loss, model: nn.Module, labels: Tensor, at_once: int, least: int = 1
+) -> list[list[int]]:
     """Return the classes of a step in portions that are taken one after the other.
 
     Args:
@@ -89,6 +91,7 @@ def class_portions(task: Task, loss: Loss, model: nn.Module, labels: Tensor, at_
         at_once: Classes of a portion; 0 takes as many as keep the real samples of a portion
             below :data:`MOST_BYTES`, and the synthetic ones with what models of the usual
             width remember of them below four times that.
+        least: Portions that there are at least, where the classes suffice.
 
     Returns:
         The portions, which depend on settings and shapes alone, so that a run is repeatable.
@@ -103,6 +106,7 @@ def class_portions(task: Task, loss: Loss, model: nn.Module, labels: Tensor, at_
         graph = places * _GRAPH_BYTES * int(labels.bincount().max())
         fit = min(MOST_BYTES // real, _MOST_GRAPH // graph) if real and graph else len(classes)
         at_once = max(1, fit)
+    at_once = min(at_once, math.ceil(len(classes) / least))
     return [classes[start : start + at_once] for start in range(0, len(classes), at_once)]
 
 

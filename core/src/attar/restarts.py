@@ -69,6 +69,8 @@ def several(resolved: Resolved, settings: RunSettings) -> bool:
     """
     if resolved.settings is None or resolved.settings.restarts == 1:
         return False
+    if settings.ranks.size > 1:
+        raise UsageError("several runs go in one process each; set objective.restarts=1, or drop torchrun")
     if settings.frames or settings.trackers:
         raise UsageError("frames and trackers follow a single run; drop them, or set objective.restarts=1")
     return True

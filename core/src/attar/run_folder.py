@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from attar.contracts import State
 from attar.cost import Cost
 from attar.errors import InternalError, UsageError
 from attar.files import check_free, check_ours, disk_errors, swap, write_file
+from attar.ranks import ALONE, Ranks
 from attar.recipe import Recipe, stored_recipe
 from attar.runner import StepRecord
 from attar.tracking import check_trackers
@@ -42,6 +43,7 @@ class RunSettings:
         counted: Whether the cost of these experts is counted elsewhere.
         show: Whether progress is shown on standard error.
         stop: Asked after each step; True saves and ends the run.
+        ranks: The processes that the run is divided among; the first one writes.
     """
 
     out: Path | None = None
@@ -56,6 +58,7 @@ class RunSettings:
     counted: bool = False
     show: bool = False
     stop: Callable[[], bool] = field(default=lambda: False)
+    ranks: Ranks = ALONE
 
     def check(self) -> None:
         """Refuse an output folder that cannot be used, before any work.
@@ -73,6 +76,10 @@ class RunSettings:
         if self.out is not None and not self.resume:
             check_free(self.out, self.force)
             check_ours(self.out)
+
+    def silent(self) -> RunSettings:
+        """Return what a process that only takes its part is told: it writes and shows nothing."""
+        return replace(self, out=None, force=False, resume=False, frames=0, trackers=(), show=False)
 
 
 class RunFolder:

@@ -25,6 +25,7 @@ from attar.cost import Cost, Meter
 from attar.engine import Engine, frozen_buffers
 from attar.errors import DivergenceError
 from attar.optim import OptimSpec
+from attar.ranks import ALONE, Ranks
 from attar.rng import derive
 
 __all__ = ["Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
@@ -65,6 +66,7 @@ class RunOptions:
         experts: Folder of all experts that the run needs; None makes them and keeps them in the cache.
         counted: Whether what sources prepare is counted elsewhere, as by a run before this one.
         tell: Called with what is being prepared before the first step, for people.
+        ranks: The processes that the run is divided among.
     """
 
     device: torch.device = torch.device("cpu")
@@ -76,6 +78,7 @@ class RunOptions:
     experts: Path | None = None
     counted: bool = False
     tell: Callable[[str], None] = field(default=lambda note: None)
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def run(
             raise DivergenceError(_diverged(done, saved, engine.used))
         for callback in options.callbacks:
             callback(StepRecord(step=done, steps=steps, loss=loss, cost=meter.read(), syn=engine.syn))
-        stopping = done < steps and options.stop()
+        stopping = options.ranks.any(done < steps and options.stop())
         if done % options.save_every == 0 or done == steps or stopping:
             state = engine.state_dict()
             if not finite([state["syn"], state["learned"]]):
@@ -218,6 +221,7 @@ def _engine(
         device=options.device,
         bf16=options.bf16,
         workplace=workplace,
+        ranks=options.ranks,
     )
 
 

@@ -185,6 +185,8 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     recipe = resolved.recipe
     recipe = recipe.model_copy(update={"data": data_used(task, recipe.data)})
     resolved = replace(resolved, recipe=recipe)
+    place, ranks = settings.out, settings.ranks
+    settings = settings if ranks.rank == 0 else settings.silent()
     if settings.out is None:
         settings.check()
     check_recipe(task, resolved)
@@ -192,10 +194,11 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     environment = Environment.current(str(settings.device), recipe.run.precision)
     code = code_of(str(recipe.objective.get("model", "")) or task.architecture, task.architectures)
     folder = RunFolder(recipe, settings, environment, code) if settings.out is not None else None
-    if folder is not None and settings.resume and folder.finished():
+    if ranks.share(folder is not None and settings.resume and folder.finished()):
         logger.info("the run is complete already")
-        complete = load(folder.path, registry=registry)
-        folder.take_place()
+        complete = load(folder.path if folder is not None else place or Path(), registry=registry)
+        if folder is not None:
+            folder.take_place()
         return complete
     if again:
         if folder is not None:
@@ -278,6 +281,7 @@ def _distilled(
     syn, _ = start(task, resolved, registry)
     found = folder.begin(settings) if folder is not None else None
     resume = None if found is None else (found.step, found.state, Cost(**found.meta["cost"]))
+    resume = settings.ranks.share(resume)
     every = max(1, chosen.steps // 200)
 
     def log(record: StepRecord) -> None:
@@ -310,6 +314,7 @@ def _distilled(
                 experts=settings.experts,
                 counted=settings.counted,
                 tell=lambda note: advance(0, note),
+                ranks=settings.ranks,
             ),
         )
     if settings.frames:

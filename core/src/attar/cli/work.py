@@ -20,6 +20,7 @@ from attar.devices import find_device
 from attar.errors import UsageError
 from attar.files import portable_names
 from attar.plugins import CacheMode
+from attar.ranks import first, joined, own_device
 from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
 from attar.registry import Registry
 from attar.reports import Seconds
@@ -200,13 +201,14 @@ def distill(
         force=force,
         resume=resume,
         allow_inexact=allow_inexact,
-        device=find_device(device),
+        device=own_device(find_device(device)),
         experts=experts,
         frames=frames,
         trackers=tuple(log),
-        show=not quiet and not as_json,
+        show=not quiet and not as_json and first(),
     )
-    settings.check()
+    if first():
+        settings.check()
     kept, shown = cache_mode(cache), settings.show
     task = load_task(resolved, data or recipe.data.name, root, download, cache=kept, show=shown)
     if int((task.counts > 0).sum()) < 2:
@@ -214,13 +216,15 @@ def distill(
             f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
         )
     if dry_run:
-        return _plan(task, resolved, settings, registry, place, as_json)
+        return _plan(task, resolved, settings, registry, place, as_json) if first() else 0
     try:
-        with interruptible() as stop:
-            artifact = distill_recipe(task, resolved, replace(settings, stop=stop), registry)
+        with interruptible() as stop, joined(settings.device) as ranks:
+            how = replace(settings, stop=stop, ranks=ranks)
+            artifact = distill_recipe(task, resolved, how, registry)
     except Stopped as stopped:
         raise SystemExit(_stopped(stopped, place)) from None
-    _say_made(artifact, place, as_json)
+    if first():
+        _say_made(artifact, place, as_json)
     return 0
 
 

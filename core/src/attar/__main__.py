@@ -1,0 +1,5 @@
+"""``python -m attar``: the command line, as ``torchrun -m attar`` starts it."""
+
+from attar.cli import main
+
+main()
