@@ -43,9 +43,10 @@ def federated_part(run: Path) -> Part | None:
         return None
     result = read_result(run)
     sent = f"distilled sets ({result.distiller})" if result.distiller else "networks"
+    rounds = "one round" if len(result.rounds) == 1 else f"{len(result.rounds)} rounds"
     lede = (
         f"{result.clients} clients share {result.data} ({result.partition}) and send {sent} in "
-        f"{len(result.rounds)} rounds of {result.protocol}; the server's network is {result.architecture}."
+        f"{rounds} of {result.protocol}; the server's network is {result.architecture}."
     )
     sections = [
         Section("At a glance", tuple(_glance(result))),
