@@ -36,7 +36,7 @@ def trained(monkeypatch):
             yield index, function(item)
 
     for module in (attar.baselines, attar.evaluation_jobs):
-        monkeypatch.setattr(module, "in_processes", serial)
+        monkeypatch.setattr(module, "results", serial)
     return found
 
 
@@ -143,7 +143,7 @@ def test_processes_give_the_figures_of_one(blobs, settings, monkeypatch, tmp_pat
     def serial(function, items, workers):
         return ((index, function(item)) for index, item in enumerate(items))
 
-    monkeypatch.setattr(attar.evaluation_jobs, "in_processes", serial)
+    monkeypatch.setattr(attar.evaluation_jobs, "results", serial)
     here = evaluate_sets(task, [artifact], settings(protocol=two, cache=tmp_path / "two"))
     assert spawned.accuracy == here.accuracy
 

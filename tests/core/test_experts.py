@@ -442,3 +442,13 @@ def test_a_damaged_checkpoint_begins_anew(tmp_path):
 def test_experts_that_learned_little_are_told_of(tmp_path, caplog, lr, warned):
     experts(tmp_path, epochs=20, lr=lr).prepare(Workplace())
     assert ("have learned little" in caplog.text) == warned
+
+
+@pytest.mark.slow
+def test_processes_train_the_experts_that_one_does(tmp_path):
+    told = []
+    one, two = (experts(tmp_path / name, count=3) for name in ("one", "two"))
+    apart_made = two.make(lambda done, epoch, loss: told.append((done, epoch, loss > 0)), workers=2)
+    for ours, other in zip(one.make(), apart_made, strict=True):
+        assert same(ours.snapshot(-1), other.snapshot(-1))
+    assert told == [(0, 4, True), (1, 4, True), (2, 4, True)]

@@ -313,7 +313,7 @@ def test_the_generator_of_apple_s_gpu_is_left_as_it_was(apple):
 @pytest.mark.parametrize(("platform", "workers"), [("linux", 128), ("win32", 61)])
 def test_windows_waits_for_at_most_61_processes(monkeypatch, platform, workers):
     monkeypatch.setattr("joblib.cpu_count", lambda: 128)
-    monkeypatch.setattr(jobs, "sys", SimpleNamespace(platform=platform))
+    monkeypatch.setattr(jobs.processes, "sys", SimpleNamespace(platform=platform))
     assert jobs.default_workers() == workers
 
 
@@ -321,7 +321,7 @@ def test_windows_waits_for_at_most_61_processes(monkeypatch, platform, workers):
 def test_workers_are_started_without_fork(monkeypatch):
     # Windows has none, and threads of PyTorch do not survive it elsewhere.
     monkeypatch.delattr(os, "fork", raising=False)
-    found = sorted(jobs.in_processes(abs, [-1, -2], 2))
+    found = sorted(jobs.results(abs, [-1, -2], 2))
     assert found == [(0, 1), (1, 2)]
 
 

@@ -16,7 +16,7 @@ from attar.batch import Batch
 from attar.cache import Store
 from attar.contracts import SetSpec, Task
 from attar.evaluation_jobs import Evaluator, Job, NetworkResult
-from attar.jobs import in_processes
+from attar.jobs import results
 from attar.plugins import Modality, Selector
 from attar.reports import BaselineDetail, Score
 from attar.rng import derive
@@ -96,7 +96,7 @@ class Coresets:
         # Rules that look at no features are done sooner than a process starts.
         cheap = not any(rule.uses_features for choice in choices for rule in choice.selectors.values())
         workers = 1 if cheap else self._evaluator.settings.workers
-        for place, found in in_processes(_choose, choices, workers):
+        for place, found in results(_choose, choices, workers):
             for name, rows in found.items():
                 self._store.put(self._stored(name, choices[place].space, choices[place].draw), rows)
 

@@ -20,7 +20,7 @@ from attar.cache import Store, cache_root
 from attar.contracts import LabelKind, Task
 from attar.cost import Meter
 from attar.differences import packed, unpacked
-from attar.jobs import default_workers, in_others, in_processes
+from attar.jobs import Workers, default_workers, in_others, results
 from attar.progress import progress, silent
 from attar.protocols import Protocol, protocol
 from attar.registry import Registry
@@ -56,7 +56,7 @@ class EvaluationSettings:
         architectures: Further architectures that the sets are evaluated with.
         equal_bytes: Whether random real samples of as many bytes are evaluated too.
         seed: Seed of the networks.
-        workers: Processes, of one thread each.
+        workers: Processes of this machine, or a cluster; each piece of work has one thread.
         cache: Folder of cached results, or None for the usual one.
         show: Whether progress is shown on standard error.
     """
@@ -67,7 +67,7 @@ class EvaluationSettings:
     architectures: Sequence[str] = ()
     equal_bytes: bool = False
     seed: int = 0
-    workers: int = field(default_factory=default_workers)
+    workers: Workers = field(default_factory=default_workers)
     cache: Path | None = None
     show: bool = False
 
@@ -283,28 +283,34 @@ class Evaluator:
             for network in range(networks)
         ]
 
+    def keep(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Keep a result of a worker that keeps its own where this process does not look."""
+        if job.key is not None and self.store.get(job.key) is None:
+            self.store.put(job.key, dict(result))
+
     def run(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], list[NetworkResult]]:
         """Return the results of all jobs by row, in the order of the jobs."""
-        results: dict[int, dict[str, Any]] = {}
+        found: dict[int, dict[str, Any]] = {}
         waiting = []
         for index, job in enumerate(jobs):
             known = None if job.key is None else self.store.get(job.key)
             if known is None:
                 waiting.append(index)
             else:
-                results[index] = known
+                found[index] = known
         shown = progress if self.settings.show else silent
         groups = alike(jobs, waiting)
         with shown(len(groups), f"training networks on {self.task.name}") as advance:
             todo = [jobs[group[0]] for group in groups]
-            finished = in_processes(train_and_test, todo, self.settings.workers) if todo else iter(())
+            finished = results(train_and_test, todo, self.settings.workers)
             elsewhere = in_others(len(todo), self.settings.workers)
             for done, (place, result) in enumerate(finished, start=1):
-                results |= dict.fromkeys(groups[place], result)
+                found |= dict.fromkeys(groups[place], result)
                 if elsewhere:
                     self.cpu += result["cpu"]
+                    self.keep(todo[place], result)
                 advance(done, " ".join(todo[place].row))
         rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
         for index, job in enumerate(jobs):
-            rows[job.row].append(NetworkResult(**results[index]))
+            rows[job.row].append(NetworkResult(**found[index]))
         return rows

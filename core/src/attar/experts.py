@@ -28,6 +28,7 @@ from attar.cost import Cost
 from attar.errors import UsageError
 from attar.expert_training import ExpertSpec, Trajectory, train_expert
 from attar.files import disk_errors, write_file
+from attar.jobs import Workers, in_others, results
 from attar.settings import Record
 
 __all__ = [
@@ -212,7 +213,7 @@ class Experts:
             )
 
         total, losses = Cost(), []
-        for expert in self.make(told, workplace.stop):
+        for expert in self.make(told, workplace.stop, workplace.workers):
             total = total.plus(expert.record.cost)
             losses.append(expert.record.loss)
         guess = math.log(max(2, len(self.task.classes)))
@@ -241,21 +242,42 @@ class Experts:
         told = ", ".join(f"{key}={value} where {wanted[key]} is asked for" for key, value in apart.items())
         return f"{place} holds {noun}s with {told}; change the settings of the method, or make others"
 
-    def make(self, told: Told = _untold, stop: Callable[[], bool] = lambda: False) -> list[Expert]:
+    def make(
+        self, told: Told = _untold, stop: Callable[[], bool] = lambda: False, workers: Workers = 1
+    ) -> list[Expert]:
         """Return all experts, training those that are missing.
 
         Args:
-            told: Called after each epoch.
-            stop: Asked after each epoch; True saves and ends early.
+            told: Called after each epoch, with several workers after each expert.
+            stop: Asked after each epoch; True saves and ends early. Several workers are not asked:
+                what they have saved is gone on from.
+            workers: Who trains them.
 
         Raises:
             PreparationStopped: If `stop` asked for it.
             DivergenceError: If an expert's loss stops being finite.
             UsageError: If the disk refuses.
         """
+        missing = [index for index in range(self.spec.count) if _read(self.path(index)) is None]
+        if in_others(len(missing), workers):
+            done = self.spec.count - len(missing)
+            for _, loss in results(self._train, missing, workers):
+                told(done, self.spec.epochs, loss)
+                done += 1
+        else:
+            self._make_here(missing, told, stop)
+        return self.required()
+
+    def _train(self, index: int) -> float:
+        """Train one expert, or wait until another process has, and return its loss."""
+        self._make_here([index], _untold, lambda: False)
+        made = _read(self.path(index))
+        return math.nan if made is None else made.record.loss
+
+    def _make_here(self, missing: list[int], told: Told, stop: Callable[[], bool]) -> None:
+        """Train experts one after another."""
         from filelock import Timeout
 
-        missing = [index for index in range(self.spec.count) if _read(self.path(index)) is None]
         done = self.spec.count - len(missing)
         # What another process trains comes last, when it may be there.
         patience = 0.0
@@ -272,7 +294,6 @@ class Experts:
                 if done < self.spec.count and stop():
                     raise PreparationStopped
             missing, patience = busy, _PATIENCE
-        return self.required()
 
     def _make_one(self, index: int, told: Callable[[int, float], None], stop: Callable[[], bool]) -> None:
         """Train one expert and write its file."""

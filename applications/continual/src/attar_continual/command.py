@@ -15,7 +15,7 @@ from attar.cli.work import begin, cache_mode
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import portable_names, write_file
-from attar.jobs import default_workers
+from attar.jobs import parse_workers
 from attar.progress import progress, silent
 from attar.recipe import Recipe, SizeRecipe, resolve
 from attar.registry import Registry
@@ -64,7 +64,7 @@ class How:
         logs: Loggers of Avalanche.
         keep: Whether memories are saved.
         out: Folder of the run; None for one that is named by the run.
-        workers: Processes.
+        workers: Processes, or a cluster, as a user writes it.
         resume: Whether to go on with what stands there.
         force: Whether to replace it.
         dry_run: Whether only to say what would be done.
@@ -83,7 +83,7 @@ class How:
     logs: tuple[str, ...]
     keep: bool
     out: Path | None
-    workers: int | None
+    workers: str | None
     resume: bool
     force: bool
     dry_run: bool
@@ -162,7 +162,7 @@ def run(said: Mapping[str, Any], changes: Mapping[str, str], how: How) -> None:
 
         options = RunOptions(
             out=place,
-            workers=how.workers or default_workers(),
+            workers=parse_workers(how.workers),
             resume=how.resume,
             force=how.force,
             logs=how.logs,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from attar.comparison.work import persistently
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import check_free, check_ours, read_json, swap, to_json, write_file
+from attar.jobs import Workers, in_others, persistently
 from attar.recipe import resolve
 from attar.registry import Registry
 from attar.runs import check_recipe, data_used
@@ -34,7 +34,7 @@ class RunOptions:
 
     Attributes:
         out: Folder of the run, where each finished job is kept; None for nowhere.
-        workers: Processes, of one thread each.
+        workers: Processes of this machine, or a cluster; each piece of work has one thread.
         resume: Whether to go on with what stands there.
         force: Whether to replace it, once the new one is complete.
         logs: Which of Avalanche's loggers write: ``csv``, ``tensorboard``.
@@ -45,7 +45,7 @@ class RunOptions:
     """
 
     out: Path | None = None
-    workers: int = 1
+    workers: Workers = 1
     resume: bool = False
     force: bool = False
     logs: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ def _carried_out(
         options.note(done + count + 1, of, made)
     left = [place for place in range(len(items)) if place not in found]
     # What asks this process cannot be sent to others.
-    stop = options.stop if options.workers == 1 else never
+    stop = options.stop if not in_others(2, options.workers) else never
     work = partial(_job, task, recipe, replace(options, note=_silent, stop=stop))
     for place, outcome in persistently(work, [items[place] for place in left], options.workers):
         if outcome.value is None:

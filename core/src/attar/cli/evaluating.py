@@ -16,7 +16,7 @@ from attar.contracts import Task
 from attar.errors import UsageError
 from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
 from attar.files import to_json, write_file
-from attar.jobs import default_workers
+from attar.jobs import parse_workers
 from attar.protocols import Protocol, protocol
 from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve
 from attar.registry import Registry
@@ -46,7 +46,7 @@ class Training:
     architectures: Sequence[str]
     equal_bytes: bool
     seed: int
-    workers: int | None
+    workers: str | None
 
     def settings(self, chosen: Protocol, show: bool) -> EvaluationSettings:
         """Return the settings of the evaluation by a protocol."""
@@ -57,7 +57,7 @@ class Training:
             architectures=self.architectures,
             equal_bytes=self.equal_bytes,
             seed=self.seed,
-            workers=self.workers or default_workers(),
+            workers=parse_workers(self.workers),
             show=show,
         )
 

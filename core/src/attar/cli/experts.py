@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from attar.contracts import Clock, Context, PreparationStopped, Workplace
 from attar.devices import find_device
 from attar.errors import UsageError
 from attar.experts import experts_folder
+from attar.jobs import in_others, parse_workers
 from attar.progress import progress, silent
 from attar.recipe import resolve
 from attar.registry import Registry
@@ -66,12 +69,15 @@ def make_experts(
     device: str,
     cache: str,
     threads: int | None,
+    workers: str | None,
     show: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
     """Train the experts of a method and say where they are."""
     begin(verbose)
+    # Unlike evaluation, training an expert gains from several threads.
+    crew = parse_workers(workers or "1")
     if threads is not None:
         torch.set_num_threads(threads)
     registry = Registry()
@@ -96,14 +102,20 @@ def make_experts(
     folder = out or experts_folder()
     shown = progress if show else silent
     doing = f"training experts of {task.name} for {method}"
-    with interruptible() as stop, shown(count * epochs, doing) as advance:
+    beside = in_others(count, crew)
+    total = count if beside else count * epochs
+    # Several workers are simply ended by Ctrl-C, and continue from the last checkpoint.
+    asking = nullcontext(None) if beside else interruptible()
+    with asking as stop, shown(total, doing) as advance:
         done = [0]
 
         def tell(note: str) -> None:
             done[0] += 1
-            advance(min(done[0], count * epochs), note)
+            advance(min(done[0], total), note)
 
-        workplace = Workplace(folder=folder, tell=tell, stop=stop)
+        workplace = Workplace(folder=folder, tell=tell, workers=crew)
+        if stop is not None:
+            workplace = replace(workplace, stop=stop)
         context = Context(task, 0, Clock(0, settings.steps), find_device(device), workplace)
         try:
             cost = built.source.prepare(context)

@@ -14,7 +14,7 @@ from attar.cli.work import Source, below, data_of, options_of
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings
 from attar.exports import AccuracyChange, ExportRecord
-from attar.jobs import default_workers
+from attar.jobs import parse_workers
 from attar.protocols import protocol
 from attar.registry import Registry
 
@@ -52,7 +52,7 @@ def export(
     model: str | None,
     seed: int,
     changes: Mapping[str, str],
-    workers: int | None,
+    workers: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -74,7 +74,7 @@ def export(
         protocol=protocol(protocol_name, below("protocol.", changes), artifact.domain(registry).protocols),
         model=model or "",
         seed=seed,
-        workers=workers or default_workers(),
+        workers=parse_workers(workers),
         show=shown,
     )
     record = exports.export(

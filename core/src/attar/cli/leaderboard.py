@@ -27,7 +27,7 @@ from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import BASELINES
 from attar.files import portable_names
-from attar.jobs import default_workers
+from attar.jobs import parse_workers
 from attar.protocols import protocol
 from attar.recipe import resolve
 from attar.registry import Registry
@@ -89,7 +89,7 @@ def compare(
     out: Path | None,
     device: str,
     precision: str,
-    workers: int | None,
+    workers: str | None,
     force: bool,
     allow_inexact: bool,
     dry_run: bool,
@@ -131,7 +131,7 @@ def compare(
         equal_bytes=equal_bytes,
         ranking=ranking,
         force=force,
-        workers=workers or default_workers(),
+        workers=parse_workers(workers),
         device=find_device(device),
         allow_inexact=allow_inexact,
         show=show,

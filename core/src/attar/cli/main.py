@@ -54,7 +54,7 @@ def demo(
     modality: o.ModalityArgument = None,
     out: o.Out = None,
     force: o.Force = False,
-    workers: o.Workers = None,
+    workers: o.Processes = None,
     quick: Annotated[bool, typer.Option("--quick", help="A look in seconds: fewer steps and runs.")] = False,
     quiet: o.Quiet = False,
     as_json: o.Json = False,

@@ -54,8 +54,12 @@ Protocol: TypeAlias = Annotated[
     str | None,
     typer.Option("--protocol", help="cpu-1, published or another that the data have [default: theirs]."),
 ]
-Workers: TypeAlias = Annotated[
+Processes: TypeAlias = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes [default: one per processor].")
+]
+Workers: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--workers", help="Processes, or ray for a Ray cluster [default: one per processor]."),
 ]
 Force: TypeAlias = Annotated[
     bool, typer.Option("--force", help="Replace what stands in --out, once the new is complete.")

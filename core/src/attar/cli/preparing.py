@@ -34,6 +34,10 @@ def experts(
     cache: o.Cache = "auto",
     group_pattern: o.GroupPattern = None,
     threads: o.Threads = None,
+    workers: Annotated[
+        str | None,
+        typer.Option("--workers", help="Processes, one expert each, or ray for a Ray cluster [default: 1]."),
+    ] = None,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     as_json: o.Json = False,
@@ -55,6 +59,7 @@ def experts(
         device=device,
         cache=cache,
         threads=threads,
+        workers=workers,
         show=not quiet and not as_json,
         verbose=verbose,
         as_json=as_json,

@@ -17,10 +17,10 @@ from attar.artifact import Artifact
 from attar.baselines import Coresets, baseline_jobs
 from attar.batch import Batch
 from attar.comparison.networks import set_jobs
-from attar.comparison.work import persistently, retried
 from attar.contracts import LabelKind, Task
 from attar.evaluation_jobs import Evaluator, Job
 from attar.files import write_file
+from attar.jobs import persistently
 from attar.portions import rows_at_once
 from attar.protocols import Protocol, changed
 from attar.rng import derive
@@ -114,7 +114,7 @@ class Extras:
                 found += set_jobs(self._bare, ("bare", method, str(seed)), artifact, self._arch)
         if "hard" in kinds and self._bare is not None:
             bare = self._bare
-            plain = retried(lambda: baseline_jobs(bare, self._arch, self._per_class, self._dtype))
+            plain = baseline_jobs(bare, self._arch, self._per_class, self._dtype)
             found += [replace(job, row=("random-bare", "hard")) for job in plain]
         soft = [kind for kind in kinds if kind != "hard"]
         return found + (self._labeled(soft) if soft else [])
@@ -129,7 +129,7 @@ class Extras:
         """Return the networks on random samples that a teacher labeled."""
         evaluator = self._evaluator
         coresets = Coresets(evaluator, self._per_class, self._arch, self._dtype)
-        retried(lambda: coresets.prepare(["random"], ["input"], range(DRAWS)))
+        coresets.prepare(["random"], ["input"], range(DRAWS))
         samples = tuple(coresets.batch("random", "input", draw) for draw in range(DRAWS))
         about = evaluator.key(
             arch=self._arch, teacher=coresets.key("random", "input", 0), **evaluator.code(self._arch)

@@ -24,6 +24,7 @@ from attar.contracts import StorageType, Task
 from attar.cost import Meter
 from attar.devices import find_device
 from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator
+from attar.jobs import Workers
 from attar.registry import Registry
 from attar.reports import Score, Seconds
 
@@ -127,7 +128,7 @@ def compare(
     device: str = "cpu",
     dtype: StorageType = "float32",
     precision: Literal["fp32", "bf16"] = "fp32",
-    workers: int | None = None,
+    workers: Workers | None = None,
     cache: Path | None = None,
     show: bool = False,
     registry: Registry | None = None,
@@ -157,7 +158,8 @@ def compare(
         device: Where methods run: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
         dtype: Type that values are stored in.
         precision: ``fp32``, or ``bf16`` for forward passes of methods in bfloat16.
-        workers: Processes, of one thread each; by default one per processor.
+        workers: Processes of this machine, by default one per processor, or a cluster; each piece of work
+            has one thread.
         cache: Folder of cached results, or None for the usual one.
         show: Whether progress is shown on standard error.
         registry: The plugins known; by default all that are installed.

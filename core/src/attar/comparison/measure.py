@@ -14,7 +14,6 @@ from attar.comparison.plan import Plan
 from attar.comparison.results import EqualBytesRow, Row
 from attar.comparison.rows import Size, baseline_rows, equal_bytes_rows, method_row
 from attar.comparison.sets import Made
-from attar.comparison.work import retried
 from attar.contracts import Task
 from attar.evaluation_jobs import Evaluator, Job
 from attar.registry import Registry
@@ -96,14 +95,14 @@ def _jobs(plan: Plan, size: Size, evaluator: Evaluator) -> tuple[list[Job], dict
     arch, dtype = plan.arch, plan.settings.dtype
     jobs: list[Job] = []
     if size.names:
-        found = retried(lambda: baseline_jobs(evaluator, arch, size.per_class, dtype))
+        found = baseline_jobs(evaluator, arch, size.per_class, dtype)
         jobs += [replace(job, row=("baseline", *job.row)) for job in found]
     for method, sets in size.sets.items():
         for seed, artifact in sets.items():
             jobs += set_jobs(evaluator, ("set", method, str(seed)), artifact, arch)
     bought: dict[int, tuple[int, int]] = {}
     for budget in size.budgets() if plan.settings.equal_bytes else ():
-        samples, bytes_, found = _equal(evaluator, budget, arch, dtype)
+        samples, bytes_, found = equal_bytes_jobs(evaluator, budget, arch, dtype)
         bought[budget] = (samples, bytes_)
         jobs += [replace(job, row=("equal-bytes", str(budget))) for job in found]
     if plan.settings.ranking:
@@ -112,7 +111,3 @@ def _jobs(plan: Plan, size: Size, evaluator: Evaluator) -> tuple[list[Job], dict
             {(method, seed): each for method, sets in size.sets.items() for seed, each in sets.items()}
         )
     return jobs, bought
-
-
-def _equal(evaluator: Evaluator, budget: int, arch: str, dtype: str) -> tuple[int, int, list[Job]]:
-    return retried(lambda: equal_bytes_jobs(evaluator, budget, arch, dtype))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attar.artifact import Artifact
-from attar.comparison.work import persistently
 from attar.evaluation_jobs import Evaluator, Job, NetworkResult, alike, train_and_test
+from attar.jobs import persistently
 from attar.progress import progress, silent
 
 __all__ = ["Networks", "set_jobs", "train"]
@@ -64,6 +64,7 @@ def train(evaluator: Evaluator, jobs: Sequence[Job], doing: str) -> Networks:
             else:
                 found |= dict.fromkeys(groups[place], outcome.value)
                 cpu += outcome.value["cpu"]
+                evaluator.keep(todo[place], outcome.value)
             advance(done, " ".join(todo[place].row))
     rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
     for index, job in enumerate(jobs):

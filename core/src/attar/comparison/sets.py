@@ -14,10 +14,10 @@ import torch
 from attar.artifact import Artifact, load
 from attar.comparison.recipes import Trial
 from attar.comparison.settings import CompareSettings
-from attar.comparison.work import persistently
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import disk_errors
+from attar.jobs import in_others, persistently
 from attar.progress import progress, silent
 from attar.recipe import Recipe, resolve
 from attar.registry import Registry
@@ -142,13 +142,19 @@ def make_sets(
     shown = progress if settings.show else silent
     # In one process Ctrl-C lets the current step finish and save; workers are simply ended, and
     # continue from the last checkpoint.
-    asking = interruptible() if settings.workers == 1 else nullcontext(None)
+    asking = nullcontext(None) if in_others(2, settings.workers) else interruptible()
     with shown(len(todo), f"making sets of {task.name}") as advance, asking as stop:
         function = make_set if stop is None else partial(make_set, stop=stop)
         items = [jobs[name] for name in todo]
         for done, (place, outcome) in enumerate(persistently(function, items, settings.workers), start=1):
-            if outcome.problem:
-                problems[todo[place]] = outcome.problem
+            problem = outcome.problem
+            if not problem and not items[place].finished:
+                problem = (
+                    f"it was made elsewhere, and {str(items[place].folder)!r} is not to be seen from here; "
+                    f"choose --out on a file system that all nodes share"
+                )
+            if problem:
+                problems[todo[place]] = problem
             advance(done, todo[place])
     return Made({name: job.folder for name, job in jobs.items() if name not in problems}, problems)
 

@@ -13,7 +13,7 @@ import torch
 from attar.contracts import StorageType
 from attar.errors import UsageError
 from attar.evaluation_jobs import BASELINES
-from attar.jobs import default_workers
+from attar.jobs import Workers, default_workers
 from attar.protocols import Protocol
 
 __all__ = ["ALL", "CompareSettings", "Key", "Point", "Policy", "check_numbers", "parse_key", "points"]
@@ -54,7 +54,7 @@ class CompareSettings:
         equal_bytes: Whether random real samples of as many bytes as each set are evaluated.
         ranking: Whether what :class:`attar.comparison.Ranking` needs beyond that is trained.
         force: Replace a comparison that stands in `out`, once the new one is complete.
-        workers: Processes, of one thread each.
+        workers: Processes of this machine, or a cluster; each piece of work has one thread.
         device: Where methods run; networks are trained on the CPU.
         allow_inexact: Resume runs although versions or device differ.
         cache: Folder of cached results, or None for the usual one.
@@ -79,7 +79,7 @@ class CompareSettings:
     equal_bytes: bool = True
     ranking: bool = False
     force: bool = False
-    workers: int = field(default_factory=default_workers)
+    workers: Workers = field(default_factory=default_workers)
     device: torch.device = torch.device("cpu")
     allow_inexact: bool = False
     cache: Path | None = None

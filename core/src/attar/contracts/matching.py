@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from attar.batch import Batch
 from attar.contracts.data import Clock, State, SyntheticSet, Task
 from attar.cost import Cost
+from attar.jobs import Workers
 from attar.rng import derive
 
 __all__ = [
@@ -46,12 +47,14 @@ class Workplace:
         given: Whether the folder was given as complete: what it lacks is the user's mistake, not made.
         tell: Called with what is being done, for people.
         stop: Asked now and then; True means to save and to raise :class:`PreparationStopped`.
+        workers: Who does it, where it has parts that do not depend on each other.
     """
 
     folder: Path | None = None
     given: bool = False
     tell: Callable[[str], None] = _silent
     stop: Callable[[], bool] = _never
+    workers: Workers = 1
 
 
 class PreparationStopped(Exception):

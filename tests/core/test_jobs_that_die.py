@@ -7,9 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from attar.comparison import work
-from attar.comparison.work import TRIES, persistently, retried
 from attar.errors import UsageError
+from attar.jobs import TRIES, persistently, processes, results
 
 
 def once(folder, name):
@@ -93,9 +92,9 @@ def test_workers_that_die_at_once_are_not_started_for_ever(monkeypatch):
 
     def broken(function, items, workers):
         started.append(workers)
-        raise UsageError("killed") from dead()
+        raise processes._KilledError
 
-    monkeypatch.setattr(work, "in_processes", broken)
+    monkeypatch.setattr(processes, "_side_by_side", broken)
     with pytest.raises(
         UsageError, match="worker processes are killed as soon as they start; lower --workers"
     ):
@@ -103,37 +102,14 @@ def test_workers_that_die_at_once_are_not_started_for_ever(monkeypatch):
     assert len(started) == TRIES
 
 
-def dead():
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    return TerminatedWorkerError("killed")
-
-
-@pytest.mark.parametrize(("deaths", "calls"), [(2, 3), (3, 3)])
-def test_what_keeps_its_results_is_begun_again(deaths, calls):
-    made = []
-
-    def prepare():
-        made.append(0)
-        if len(made) <= deaths:
-            raise UsageError("a worker process was killed") from dead()
-        return "done"
-
-    if deaths < TRIES:
-        assert retried(prepare) == "done"
-    else:
-        with pytest.raises(UsageError, match="a worker process was killed"):
-            retried(prepare)
-    assert len(made) == calls
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the platform kills otherwise")
+def test_results_come_although_a_worker_was_killed(tmp_path):
+    items = [(kind, str(tmp_path), f"n{place}") for place, kind in enumerate(["fine", "dies once", "fine"])]
+    assert sorted(results(work_on, items, 2)) == [(0, "n0"), (1, "n1"), (2, "n2")]
 
 
-def test_what_is_no_death_is_not_begun_again():
-    made = []
-
-    def prepare():
-        made.append(0)
-        raise UsageError("does not fit")
-
-    with pytest.raises(UsageError, match="does not fit"):
-        retried(prepare)
-    assert len(made) == 1
+def test_a_refusal_ends_what_wants_all_results(tmp_path):
+    items = [(kind, str(tmp_path), f"n{place}") for place, kind in enumerate(["fine", "refused"])]
+    with pytest.raises(UsageError, match="n1 does not fit"):
+        list(results(work_on, items, 2))
