@@ -112,7 +112,7 @@ def test_data_and_run_settings_are_taken(compare):
         (("--methods", "nope"), "unknown method 'nope'"),
         (("--methods", ""), "there is nothing to compare"),
         (("--baselines", "nope"), "unknown baseline 'nope'"),
-        (("--precision", "fp8"), "unknown precision 'fp8'"),
+        (("--precision", "fp8"), "run.precision = 'fp8' does not fit"),
         (("--seeds", "0"), "seeds"),
         (("--ranking",), "the ranking compares with the baselines whole and random; add whole"),
         (("--resume", "--force"), "--resume goes on with a comparison and --force replaces it"),

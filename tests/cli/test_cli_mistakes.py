@@ -39,7 +39,7 @@ SENTENCES = [
     ((*TENSOR, *ONE, "--model", "mlp,width=wide"), ["mlp,width=wide"]),
     ((*TENSOR, *ONE, "--device", "nope"), ["device 'nope'", "choose cpu"]),
     ((*TENSOR, *ONE, "--device", "meta"), ["device 'meta'", "choose cpu"]),
-    ((*TENSOR, *ONE, "--precision", "fp8"), ["precision 'fp8'", "bf16", "fp32"]),
+    ((*TENSOR, *ONE, "--precision", "fp8"), ["precision = 'fp8'", "bf16", "fp32"]),
     ((*TENSOR, *ONE, "--method", "herding", "--steps", "5"), ["'herding'", "steps"]),
     ((*TENSOR, *ONE, "--method", "herding", "--set", "objective.space=nope"), ["'nope'", "trained"]),
     (TENSOR, ["--ipc", "--size", "--ratio", "--budget"]),

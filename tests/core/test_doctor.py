@@ -262,7 +262,7 @@ def test_macos_names_its_processor(monkeypatch):
     answers = {"machdep.cpu.brand_string": "Apple M9", "hw.optional.arm.FEAT_BF16": "1"}
     monkeypatch.setattr(survey, "sys", SimpleNamespace(platform="darwin"))
     monkeypatch.setattr(survey, "_sysctl", answers.get)
-    monkeypatch.setattr(survey, "_cpu_lines", dict)
+    monkeypatch.setattr("attar.devices.processor_lines", dict)
     found = survey._processor()
     assert (found.name, found.bf16) == ("Apple M9", True)
 
@@ -284,7 +284,7 @@ def test_macos_is_called_by_its_own_version(monkeypatch):
 def test_windows_names_its_processor_and_has_no_load(monkeypatch):
     monkeypatch.setattr(survey, "sys", SimpleNamespace(platform="win32"))
     monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6")
-    monkeypatch.setattr(survey, "_cpu_lines", dict)
+    monkeypatch.setattr("attar.devices.processor_lines", dict)
     monkeypatch.delattr(os, "getloadavg", raising=False)
     found = survey._processor()
     assert (found.name, found.load, found.bf16) == ("Intel64 Family 6", None, False)

@@ -172,7 +172,8 @@ def distill(
         resume: Continue an interrupted run in `out`.
         force: Replace a run in `out` once the new one is complete.
         device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
-        precision: ``fp32``, or ``bf16`` for networks that run in bfloat16.
+        precision: ``fp32``; ``bf16`` for networks that run in bfloat16; ``auto`` for that where it shortens
+            the steps and the method loses nothing.
         policy: For classes with too few samples: ``repeat``, ``cap`` or ``error``.
         parameterization: How values are stored: the name of a parameterization, or its settings, with its
             ``name`` among them where it is not the method's own.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from attar.errors import UsageError
 
-__all__ = ["default_device", "find_device", "has_float64"]
+__all__ = ["default_device", "find_device", "has_bf16", "has_float64", "processor_lines"]
+
+_BF16 = {"amx_bf16", "avx512_bf16"}
 
 
 def default_device() -> str:
@@ -23,6 +27,28 @@ def has_float64(device: torch.device) -> bool:
     solved in float64 is moved there from a device that has none.
     """
     return device.type != "mps"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16 faster than in float32.
+
+    That is so for processors with AMX or AVX512-BF16, where Linux tells, and for GPUs of NVIDIA from
+    compute capability 8.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and bool(_BF16 & set(processor_lines().get("flags", "").split()))
+
+
+def processor_lines() -> dict[str, str]:
+    """Return what Linux says of its first processor, by lower-case name; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
+    except OSError:
+        return {}
+    first = text.partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip().lower(): value.strip() for key, _, value in pairs}
 
 
 def find_device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import tomli_w
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -26,6 +26,7 @@ from attar.settings import Settings, parse, unknown
 
 __all__ = [
     "DataRecipe",
+    "Precision",
     "Recipe",
     "Resolved",
     "RunRecipe",
@@ -36,6 +37,10 @@ __all__ = [
     "with_settings",
     "without_none",
 ]
+
+
+Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
+"""What models run in, or that it is to be decided."""
 
 
 class DataRecipe(Settings):
@@ -98,13 +103,14 @@ class RunRecipe(Settings):
     Attributes:
         seed: Seed that every draw is derived from.
         dtype: Type that values are stored in.
-        precision: ``fp32``, or ``bf16`` for forward passes in bfloat16.
+        precision: ``fp32``; ``bf16`` for models that run in bfloat16; ``auto`` for what
+            :func:`attar.precision_choice.decided` finds, which a run writes down.
         checkpoint_every: Steps between checkpoints.
     """
 
     seed: int = Field(default=0, ge=0)
     dtype: StorageType = "float32"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     checkpoint_every: int = Field(default=100, ge=1)
 
 

@@ -21,6 +21,7 @@ from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
 from attar.labels import label_kind
 from attar.plugins import MethodSettings, NamesAxes, ParameterizationPlugin, meant_for
+from attar.precision_choice import decided
 from attar.progress import Advance, progress, silent
 from attar.recipe import DataRecipe, Resolved
 from attar.registry import Registry
@@ -184,7 +185,8 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     """
     recipe = resolved.recipe
     recipe = recipe.model_copy(update={"data": data_used(task, recipe.data)})
-    resolved = replace(resolved, recipe=recipe)
+    resolved = decided(task, replace(resolved, recipe=recipe), settings)
+    recipe = resolved.recipe
     place, ranks = settings.out, settings.ranks
     settings = settings if ranks.rank == 0 else settings.silent()
     if settings.out is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -20,6 +20,7 @@ from attar.devices import find_device
 from attar.errors import UsageError
 from attar.files import portable_names
 from attar.plugins import CacheMode
+from attar.precision_choice import decided
 from attar.ranks import first, joined, own_device
 from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
 from attar.registry import Registry
@@ -69,6 +70,7 @@ class Plan(Record):
     bytes: int
     steps: int
     model: str
+    precision: str
     expected: Estimate | None
 
 
@@ -126,15 +128,12 @@ def make_recipe(
     if data is None:
         known = ", ".join(sorted(plugin.datasets()))
         raise UsageError(f"name the data with --data: {known}, or the path of your own")
-    chosen: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
-    if precision not in ("auto", "fp32", "bf16"):
-        raise UsageError(f"unknown precision {precision!r}: choose from auto, bf16, fp32")
     recipe = Recipe(
         data=parse(DataRecipe, {"modality": modality, "name": name_of(data, plugin.datasets())}, "data"),
         size=_size(size),
         method=method,
         objective=dict(objective),
-        run=RunRecipe(seed=seed, precision=chosen),
+        run=parse(RunRecipe, {"seed": seed, "precision": precision}, "run"),
     )
     return with_settings(recipe, changes) if changes else recipe
 
@@ -216,6 +215,7 @@ def distill(
             f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
         )
     if dry_run:
+        resolved = decided(task, resolved, settings)
         return _plan(task, resolved, settings, registry, place, as_json) if first() else 0
     try:
         with interruptible() as stop, joined(settings.device) as ranks:
@@ -256,6 +256,7 @@ def _plan(
         bytes=syn.nbytes(),
         steps=0 if chosen is None else chosen.steps,
         model="" if chosen is None else chosen.model or task.architecture,
+        precision=resolved.recipe.run.precision,
         expected=estimate(task, resolved, settings, registry),
     )
     if as_json:

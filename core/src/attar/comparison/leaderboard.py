@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -25,6 +25,7 @@ from attar.cost import Meter
 from attar.devices import find_device
 from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator
 from attar.jobs import Workers
+from attar.recipe import Precision
 from attar.registry import Registry
 from attar.reports import Score, Seconds
 
@@ -127,7 +128,7 @@ def compare(
     policy: Policy = "error",
     device: str = "cpu",
     dtype: StorageType = "float32",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "fp32",
     workers: Workers | None = None,
     cache: Path | None = None,
     show: bool = False,
@@ -157,7 +158,7 @@ def compare(
         policy: For classes with too few samples: ``error``, ``cap`` or ``repeat``.
         device: Where methods run: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
         dtype: Type that values are stored in.
-        precision: ``fp32``, or ``bf16`` for forward passes of methods in bfloat16.
+        precision: ``fp32``; ``bf16`` for models of methods in bfloat16; ``auto`` for what suits each.
         workers: Processes of this machine, by default one per processor, or a cluster; each piece of work
             has one thread.
         cache: Folder of cached results, or None for the usual one.

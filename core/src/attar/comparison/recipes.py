@@ -12,8 +12,10 @@ from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import portable_names
 from attar.plugins import stands_in
+from attar.precision_choice import decided
 from attar.recipe import DataRecipe, Recipe, RunRecipe, SizeRecipe, resolve
 from attar.registry import Registry
+from attar.run_folder import RunSettings
 from attar.runs import check_recipe, storage_settings
 from attar.settings import unknown
 
@@ -133,7 +135,9 @@ class Maker:
         data = DataRecipe(modality=task.modality, name=task.name, options=dict(task.options))
         size = SizeRecipe(ipc=ipc, policy=asked.policy)
         recipe = Recipe(data=data, size=size, method=method, run=self.run, **tables)
-        return resolve(recipe, self.registry).recipe
+        # Before the jobs, so that all machines that make sets of a method do the same.
+        how = RunSettings(device=asked.device)
+        return decided(task, resolve(recipe, self.registry), how).recipe
 
     def _follows(self, method: str) -> bool:
         """Return whether a method matches on the architecture that is evaluated."""

@@ -15,6 +15,7 @@ from attar.errors import UsageError
 from attar.evaluation_jobs import BASELINES
 from attar.jobs import Workers, default_workers
 from attar.protocols import Protocol
+from attar.recipe import Precision
 
 __all__ = ["ALL", "CompareSettings", "Key", "Point", "Policy", "check_numbers", "parse_key", "points"]
 
@@ -44,7 +45,7 @@ class CompareSettings:
             ``parameterization.factor`` for how values are stored.
         settings: Values that are not chosen, by setting as in `grid`.
         dtype: Type that values are stored in.
-        precision: ``fp32``, or ``bf16`` for forward passes of methods in bfloat16.
+        precision: ``fp32``; ``bf16`` for models of methods in bfloat16; ``auto`` for what suits each.
         checkpoint_every: Steps between checkpoints of a run.
         policy: What happens where a class has fewer samples than are asked for.
         protocol: How networks are trained on every set.
@@ -71,7 +72,7 @@ class CompareSettings:
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     dtype: StorageType = "float32"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     checkpoint_every: int = 100
     policy: Policy = "error"
     baselines: Sequence[str] = BASELINES

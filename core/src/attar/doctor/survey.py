@@ -117,17 +117,6 @@ def _system() -> System:
     return System(name=name, release=release, machine=platform.machine(), libc=libc.strip())
 
 
-def _cpu_lines() -> dict[str, str]:
-    """Return what Linux says of its first processor."""
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
-    except OSError:
-        return {}
-    first = text.partition("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip().lower(): value.strip() for key, _, value in pairs}
-
-
 def _sysctl(name: str) -> str:
     """Return what macOS says of itself, or an empty text."""
     try:
@@ -144,7 +133,9 @@ def _processor() -> Processor:
     import torch
     from joblib import cpu_count
 
-    lines = _cpu_lines()
+    from attar.devices import processor_lines
+
+    lines = processor_lines()
     name = lines.get("model name") or lines.get("cpu model", "")
     flags = set((lines.get("flags") or lines.get("features", "")).split())
     bf16 = bool(flags & _BF16_FLAGS)

@@ -124,6 +124,7 @@ class CAFEMethod:
     reference = "Wang et al., CAFE: Learning to Condense Dataset by Aligning Features, CVPR 2022"
     Settings = CAFESettings
     label_kinds: tuple[LabelKind, ...] = ("hard",)
+    stands_bf16 = True
 
     def build(self, settings: CAFESettings) -> Objective:
         """Return aligned features × models trained on the set."""

@@ -124,6 +124,7 @@ class DataDAMMethod:
     reference = "Sajedi et al., DataDAM: Efficient Dataset Distillation with Attention Matching, ICCV 2023"
     Settings = DataDAMSettings
     label_kinds: tuple[LabelKind, ...] = ("hard",)
+    stands_bf16 = True
 
     def build(self, settings: DataDAMSettings) -> Objective:
         """Return attention matching × fresh models."""

@@ -96,6 +96,7 @@ class _Gradients:
     reference: str
     api = 1
     label_kinds: tuple[LabelKind, ...] = ("hard", "probability")
+    stands_bf16 = True
 
     def optimizers(self, settings: GradientSettings) -> Mapping[str, OptimSpec]:
         """Return SGD with momentum for the values, and Adam for labels that are learned."""

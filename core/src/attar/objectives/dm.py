@@ -72,6 +72,7 @@ class DMMethod:
     reference = "Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023"
     Settings = DMSettings
     label_kinds: tuple[LabelKind, ...] = ("hard",)
+    stands_bf16 = True
 
     def build(self, settings: DMSettings) -> Objective:
         """Return mean embedding × fresh models."""

@@ -119,6 +119,7 @@ class FRePoMethod(_Ridge):
     """Registers FRePo."""
 
     Settings = FRePoSettings
+    stands_bf16 = True
 
     def build(self, settings: FRePoSettings) -> Objective:
         """Return ridge regression on features × a pool of models trained on the set."""

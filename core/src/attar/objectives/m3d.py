@@ -115,6 +115,7 @@ class M3DMethod:
     reference = "Zhang et al., M3D: Dataset Condensation by Minimizing Maximum Mean Discrepancy, AAAI 2024"
     Settings = M3DSettings
     label_kinds: tuple[LabelKind, ...] = ("hard",)
+    stands_bf16 = True
 
     def build(self, settings: M3DSettings) -> Objective:
         """Return maximum mean discrepancy × fresh models."""

@@ -160,6 +160,7 @@ class NCFMMethod:
     reference = "Wang et al., Dataset Distillation with Neural Characteristic Function, CVPR 2025"
     Settings = NCFMSettings
     label_kinds: tuple[LabelKind, ...] = ("hard",)
+    stands_bf16 = True
     conformance_settings: Mapping[str, object] = {"outer": 3, "reuse": 1, "samples": 12, "frequencies": 32}
 
     def build(self, settings: NCFMSettings) -> Objective:

@@ -12,6 +12,7 @@ from attar.plugins.methods import (
     NamesAxes,
     ParameterizationPlugin,
     Selector,
+    StandsBf16,
     meant_for,
     stands_in,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Recorded",
     "Selector",
     "Shared",
+    "StandsBf16",
     "Tabular",
     "meant_for",
     "stands_in",

@@ -19,6 +19,7 @@ __all__ = [
     "NamesAxes",
     "ParameterizationPlugin",
     "Selector",
+    "StandsBf16",
     "meant_for",
     "stands_in",
 ]
@@ -88,6 +89,17 @@ class Method(Protocol):
 
     def optimizers(self, settings: Any) -> Mapping[str, OptimSpec]:
         """Return the optimizer of each role that the set may have, and of ``learned``."""
+
+
+@runtime_checkable
+class StandsBf16(Protocol):
+    """What a method says beside, whose sets were seen to be as good when models run in bfloat16.
+
+    Attributes:
+        stands_bf16: Whether ``--precision auto`` may choose bfloat16 for it.
+    """
+
+    stands_bf16: bool
 
 
 class ParameterizationPlugin(Protocol):
