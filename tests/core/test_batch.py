@@ -159,6 +159,36 @@ def test_detached_backward_equals_direct_backward(kind):
     torch.testing.assert_close(pieces.grad, direct.grad)
 
 
+@pytest.mark.parametrize("kind", ["tensor", "tuple", "dict"])
+def test_portions_send_the_gradient_of_the_whole(kind):
+    def build():
+        values = torch.linspace(-1, 1, 12).view(4, 3).requires_grad_()
+        soft = torch.linspace(1, 2, 12).view(4, 3).requires_grad_()
+        inputs = {"tensor": values, "tuple": (values,), "dict": {"x": values}}[kind]
+        return values, soft, Batch(inputs, torch.tensor([0, 1, 0, 1]), soft)
+
+    values, soft, whole = build()
+    loss(whole).backward()
+    own_values, own_soft, batch = build()
+    for label in (0, 1):
+        part, send = batch.portion((batch.labels == label).nonzero()[:, 0])
+        assert part.labels.tolist() == [label, label]
+        loss(part).backward()
+        send()
+    torch.testing.assert_close(own_values.grad, values.grad)
+    torch.testing.assert_close(own_soft.grad, soft.grad)
+
+
+def test_a_portion_of_a_structure_keeps_its_context():
+    values = torch.ones(4, 3, requires_grad=True)
+    batch = Batch(Nodes(values, torch.arange(4)), torch.tensor([0, 1, 0, 1]))
+    part, send = batch.portion(torch.tensor([1, 3]))
+    assert part.inputs.values is values
+    (part.inputs.values[part.inputs.index] ** 2).sum().backward()
+    send()
+    assert values.grad.sum(1).tolist() == [0, 6, 0, 6]
+
+
 def test_detached_has_no_leaves_where_nothing_is_learned():
     copy, outs, leaves = make("dict", 3).detached()
     assert (outs, leaves) == ([], [])

@@ -158,6 +158,37 @@ class Batch:
         targets = None if self.targets is None else cut(self.targets)
         return Batch(inputs=inputs, labels=self.labels, targets=targets), outs, leaves
 
+    def portion(self, rows: Tensor) -> tuple[Batch, Callable[[], None]]:
+        """Return rows on leaves of their own, and what sends their gradients to the leaves of this batch.
+
+        As :meth:`take`, but going back through a choice of rows would fill a tensor as large as
+        all of them for every portion.
+
+        Args:
+            rows: int64 ``(k,)``, each at most once.
+        """
+        pairs: list[tuple[Tensor, Tensor]] = []
+
+        def cut(part: Tensor | Structured) -> Any:
+            if not isinstance(part, Tensor):
+                return part.take(rows)
+            if not part.requires_grad:
+                return part.index_select(0, rows)
+            own = part.detach().index_select(0, rows).requires_grad_()
+            pairs.append((part, own))
+            return own
+
+        def send() -> None:
+            for leaf, own in pairs:
+                if own.grad is not None:
+                    if leaf.grad is None:
+                        leaf.grad = torch.zeros_like(leaf)
+                    leaf.grad.index_add_(0, rows, own.grad)
+
+        inputs = map_inputs(cut, self.inputs)
+        targets = None if self.targets is None else cut(self.targets)
+        return Batch(inputs=inputs, labels=self.labels.index_select(0, rows), targets=targets), send
+
     @classmethod
     def cat(cls, batches: Sequence[Batch]) -> Batch:
         """Return the rows of all `batches` in order; graphs become block-diagonal.

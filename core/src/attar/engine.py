@@ -222,8 +222,9 @@ class Engine:
         for place, (labels, stats) in enumerate(zip(self.portions or (), seen.stats, strict=True)):
             if not self._mine(ctx.clock.subject, place):
                 continue
-            part = batch.take(rows_of(batch, labels))
+            part, send = batch.portion(rows_of(batch, labels))
             total += self._compared(subject, stats, part, seen.draws, ctx)
+            send()
         reached = [(out, leaf.grad) for out, leaf in zip(outs, leaves, strict=True) if leaf.grad is not None]
         if reached:
             torch.autograd.backward([out for out, _ in reached], [grad for _, grad in reached])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +14,19 @@ from torch import Tensor
 
 from attar.errors import UsageError
 
-__all__ = ["ArrayItems", "Items", "ItemsView", "JoinedItems", "RelabeledItems", "check_labels", "sample_name"]
+__all__ = [
+    "ArrayItems",
+    "Items",
+    "ItemsView",
+    "JoinedItems",
+    "RelabeledItems",
+    "check_labels",
+    "piece",
+    "sample_name",
+]
+
+_MOST_BYTES = 2**25
+"""Samples that are looked at together."""
 
 
 class Items(Protocol):
@@ -95,7 +108,7 @@ class ArrayItems:
         rows = torch.arange(len(self._labels)) if rows is None else rows
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{len(rows)}{self.feature}{self._values.dtype}".encode())
-        for part in rows.split(4096):
+        for part in rows.split(piece(self.feature, self._values.dtype.itemsize, 4096)):
             digest.update(np.ascontiguousarray(self._values[part.numpy()]).data)
             digest.update(np.ascontiguousarray(self._labels[part.numpy()]).data)
         return digest.hexdigest()
@@ -103,6 +116,17 @@ class ArrayItems:
     def nbytes(self, rows: Tensor) -> int:
         """Return the bytes of the samples."""
         return len(rows) * self._size
+
+
+def piece(feature: Sequence[int], size: int, most: int) -> int:
+    """Return how many samples are looked at together, so that memory does not grow with their size.
+
+    Args:
+        feature: Shape of a sample.
+        size: Bytes of one of its values.
+        most: The number for small ones.
+    """
+    return max(1, min(most, _MOST_BYTES // (size * max(1, math.prod(feature)))))
 
 
 def _check_numbers(values: NDArray[Any], labels: NDArray[Any], name: str) -> None:
@@ -120,8 +144,10 @@ def _check_numbers(values: NDArray[Any], labels: NDArray[Any], name: str) -> Non
 def _check_finite(values: NDArray[Any], name: str) -> None:
     if not np.issubdtype(values.dtype, np.floating):
         return
-    for start in range(0, len(values), 4096):
-        bad = ~np.isfinite(values[start : start + 4096]).reshape(len(values[start : start + 4096]), -1).all(1)
+    size = piece(values.shape[1:], values.dtype.itemsize, 4096)
+    for start in range(0, len(values), size):
+        part = values[start : start + size]
+        bad = ~np.isfinite(part).reshape(len(part), -1).all(1)
         if bad.any():
             raise UsageError(
                 f"{name} holds NaN or infinite values, first in sample {start + int(bad.argmax())}; "

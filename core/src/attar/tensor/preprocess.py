@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attar.errors import UsageError
 from attar.settings import Settings
-from attar.tensor.items import Items
+from attar.tensor.items import Items, piece
 
 __all__ = ["Standardize"]
 
@@ -81,16 +81,15 @@ class Standardize(Settings):
             raise UsageError("the training data are empty; give at least one sample per class")
         mean = square = torch.zeros(1, dtype=torch.float64)
         count = 0
-        for rows in torch.arange(n).split(1024):
-            raw = items.read(rows).to(torch.float64) / scale
+        for rows in torch.arange(n).split(piece(items.feature, 8, 1024)):
+            raw = items.read(rows).to(torch.float64, copy=True).div_(scale)
             values = raw.reshape(1, -1) if shared else raw.movedim(axis + 1, 0).flatten(1)
             # Chan, Golub and LeVeque's update: exact far from zero, where sums of squares are not.
             more = values.shape[1]
             own = values.mean(1)
             distance = own - mean
-            square = (
-                square + ((values - own[:, None]) ** 2).sum(1) + distance**2 * (count * more / (count + more))
-            )
+            apart = values.sub_(own[:, None]).square_().sum(1)
+            square = square + apart + distance**2 * (count * more / (count + more))
             count += more
             mean = mean + distance * (more / count)
         std = (square / count).sqrt()
