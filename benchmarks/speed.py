@@ -189,7 +189,7 @@ def limits() -> dict[str, float]:
     return found
 
 
-def _apart(work: Mapping[str, Any], threads: int) -> dict[str, Any]:
+def apart(work: Mapping[str, Any], threads: int) -> dict[str, Any]:
     """Return what this script prints for some work in a process of its own."""
     variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     call = [sys.executable, __file__, "--one", json.dumps(work)]
@@ -217,11 +217,11 @@ def _row(case: Case, runs: Sequence[Mapping[str, Any]], peak: float) -> str:
 
 def table(cases: Sequence[Case], threads: int, repeat: int) -> None:
     """Print a row for each case, whose runs alternate."""
-    machine = _apart({"limits": True}, threads)
+    machine = apart({"limits": True}, threads)
     print("; ".join(f"{name} {value:.0f}" for name, value in machine.items()), "(GFLOP or GB a CPU second)\n")
     print("| | CPU s | wall s | peak memory, GB | GFLOP | GFLOP a CPU s | % of a product |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    runs = [[_apart(asdict(case), threads) for case in cases] for _ in range(repeat)]
+    runs = [[apart(asdict(case), threads) for case in cases] for _ in range(repeat)]
     for case, *own in zip(cases, *runs, strict=True):
         print(_row(case, own, machine[f"product {case.precision}"]), flush=True)
 

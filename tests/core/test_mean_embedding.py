@@ -86,7 +86,7 @@ def test_a_coupled_model_sees_the_batch_whole(blobs):
     model = task.build("convnet,width=4,depth=1,norm=batch", derive(0))
     real = task.draw(4, derive(0), [0, 1, 2])
     stats = [MeanEmbedding(chunk=chunk).observe(Subject(model, 0), real, context) for chunk in (2, 512)]
-    torch.testing.assert_close(stats[0], stats[1])
+    torch.testing.assert_close(stats[0].means, stats[1].means)
 
 
 def test_gradcheck_in_float64(subject, context):
@@ -104,7 +104,7 @@ def test_gradcheck_in_float64(subject, context):
 def test_observe_needs_real_data_and_keeps_no_gradient(subject, context):
     real = batch([0, 1, 2])
     real.inputs.requires_grad_()
-    assert not MeanEmbedding().observe(subject, real, context).requires_grad
+    assert not MeanEmbedding().observe(subject, real, context).means[0].requires_grad
     with pytest.raises(InternalError, match="no real data"):
         MeanEmbedding().observe(subject, None, context)
 
@@ -148,3 +148,11 @@ def test_mean_features_are_zero_at_the_real_data_and_for_absent_classes(subject,
 def test_mean_features_need_real_data(subject, context):
     with pytest.raises(InternalError, match="was given no real data"):
         MeanFeatures().observe(subject, None, context)
+
+
+def test_means_are_kept_of_the_classes_that_were_seen_alone():
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    found = ClassMeans.over([rows], torch.tensor([700, 3, 700]))
+    assert found.classes.tolist() == [3, 700]
+    assert found.means[0].tolist() == [[3.0, 4.0], [3.0, 4.0]]
+    assert found.of(torch.tensor([3, 5, 700, 999]))[0].tolist() == [[3, 4], [0, 0], [3, 4], [0, 0]]

@@ -172,7 +172,7 @@ def test_observe_keeps_no_gradient(subject, context):
     real = batch([0, 1, 2])
     real.inputs.requires_grad_()
     seen = made().observe(subject, real, context)
-    assert not any(each.requires_grad for each in (seen.frequencies, seen.cosines, seen.sines))
+    assert not any(each.requires_grad for each in (seen.frequencies, *seen.functions.means))
 
 
 def test_observe_needs_real_data(subject, context):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from attar.objectives import DM, Fresh, MeanEmbedding
-from attar.objectives.distribution import class_means, embed
+from attar.objectives.distribution import ClassMeans, embed
 from attar.optim import OptimSpec
 from attar.plugins import MethodSettings
 from attar.rng import derive
@@ -90,7 +90,7 @@ class LosesDigits(Unclaimed):
 
 class ObservesWithGradient(MeanEmbedding):
     def observe(self, subject, real, ctx):
-        return {"means": [class_means(embed(subject.model, real, 99), real.labels, len(ctx.task.classes))]}
+        return {"means": [ClassMeans.over([embed(subject.model, real, 99)], real.labels)]}
 
     def compare(self, subject, stats, syn, ctx, learned):
         return super().compare(subject, stats["means"][0], syn, ctx, learned)

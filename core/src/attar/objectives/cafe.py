@@ -54,7 +54,8 @@ class AlignedFeatures(DrawsByClass):
         real = self.given(real)
         with torch.no_grad():
             layers = feature_maps(subject.model, real, self.chunk)
-        means = [class_means(layer, real.labels, len(ctx.task.classes)) for layer in layers]
+        every = torch.arange(len(ctx.task.classes), device=real.labels.device)
+        means = [class_means(layer, real.labels, every) for layer in layers]
         return means, layers[-1], real.labels
 
     def compare(
@@ -70,7 +71,8 @@ class AlignedFeatures(DrawsByClass):
         classes = len(ctx.task.classes)
         present = torch.bincount(syn.labels, minlength=classes) > 0
         layers = feature_maps(subject.model, syn, self.chunk)
-        centers = [class_means(layer, syn.labels, classes) for layer in layers]
+        every = torch.arange(classes, device=syn.labels.device)
+        centers = [class_means(layer, syn.labels, every) for layer in layers]
         total = torch.zeros((), dtype=layers[0].dtype, device=layers[0].device)
         for index, (center, mean) in enumerate(zip(centers, wanted, strict=True)):
             weight = self.layers[min(index, len(self.layers) - 1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 from attar.architectures import capability, coupled
 from attar.batch import Batch
 from attar.contracts import Context, LabelKind, Objective, Subject
-from attar.objectives.distribution import class_means
+from attar.objectives.distribution import ClassMeans, class_means
 from attar.objectives.dm import DMSettings, dm_optimizers, dm_source
 from attar.objectives.drawn import DrawsByClass
 from attar.optim import OptimSpec
@@ -71,36 +71,34 @@ class AttentionMatch(DrawsByClass):
     needs = frozenset({"feature_maps"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    def _shown(self, subject: Subject, batch: Batch, classes: int) -> list[Tensor]:
-        """Return the class means of the maps of each layer and of the last layer's features."""
+    def _shown(self, subject: Subject, batch: Batch) -> list[Tensor]:
+        """Return the maps of each layer and the last layer's features, ``(n, d)`` each."""
         function = capability(subject.model, "feature_maps")
         pieces = [batch] if coupled(subject.model) else batch.chunks(rows_forward(batch, self.chunk))
         columns: list[list[Tensor]] = []
         for piece in pieces:
             layers = function(piece.inputs)
             columns.append([*(attention(each, self.power) for each in layers[:-1]), layers[-1].flatten(1)])
-        joined = [torch.cat(column) for column in zip(*columns, strict=True)]
-        return [class_means(each, batch.labels, classes) for each in joined]
+        return [torch.cat(column) for column in zip(*columns, strict=True)]
 
-    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> list[Tensor]:
-        """Return what the real data show in each layer, ``(classes, d)`` each."""
+    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> ClassMeans:
+        """Return what the real data show in each layer."""
         real = self.given(real)
         with torch.no_grad():
-            return self._shown(subject, real, len(ctx.task.classes))
+            return ClassMeans.over(self._shown(subject, real), real.labels)
 
     def compare(
         self,
         subject: Subject,
-        stats: Sequence[Tensor],
+        stats: ClassMeans,
         syn: Batch,
         ctx: Context,
         learned: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the summed distance over the classes that the synthetic batch holds."""
-        classes = len(ctx.task.classes)
-        present = torch.bincount(syn.labels, minlength=classes) > 0
-        found = self._shown(subject, syn, classes)
-        apart = [((one - other)[present] ** 2).sum() for one, other in zip(found, stats, strict=True)]
+        classes = syn.labels.unique()
+        found = [class_means(each, syn.labels, classes) for each in self._shown(subject, syn)]
+        apart = [((one - other) ** 2).sum() for one, other in zip(found, stats.of(classes), strict=True)]
         return self.scale * (sum(apart[:-1], start=self.last * apart[-1]))
 
 

@@ -15,7 +15,7 @@ from attar.objectives.drawn import DrawsByClass
 from attar.portions import rows_forward
 from attar.precision import full_precision
 
-__all__ = ["MeanEmbedding", "MeanFeatures", "class_means", "embed", "feature_maps"]
+__all__ = ["ClassMeans", "MeanEmbedding", "MeanFeatures", "class_means", "embed", "feature_maps"]
 
 
 def embed(model: nn.Module, batch: Batch, chunk: int) -> Tensor:
@@ -49,11 +49,48 @@ def feature_maps(model: nn.Module, batch: Batch, chunk: int) -> list[Tensor]:
 
 
 @full_precision
-def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return the mean embedding of each class, ``(classes, d)``; zero for an absent class."""
-    sums = embeddings.new_zeros(classes, embeddings.shape[1]).index_add(0, labels, embeddings)
-    counts = torch.bincount(labels, minlength=classes).clamp(min=1)
+def class_means(embeddings: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
+    """Return the mean embedding of each of some classes.
+
+    Args:
+        embeddings: ``(n, d)``.
+        labels: Class of each, int64 ``(n,)``.
+        classes: Classes wanted, in rising order and all that `labels` holds, int64 ``(k,)``.
+
+    Returns:
+        ``(k, d)``; zero for a class without embeddings.
+    """
+    places = torch.searchsorted(classes, labels)
+    sums = embeddings.new_zeros(len(classes), embeddings.shape[1]).index_add(0, places, embeddings)
+    counts = torch.bincount(places, minlength=len(classes)).clamp(min=1)
     return sums / counts[:, None]
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """Means over the real samples of those classes that were seen: of others, nothing is kept.
+
+    A step that looks at a thousand classes one after another keeps as much of each.
+
+    Attributes:
+        classes: The classes in rising order, int64 ``(k,)``.
+        means: Their means, ``(k, d)`` each: of one or several embeddings.
+    """
+
+    classes: Tensor
+    means: Sequence[Tensor]
+
+    @classmethod
+    def over(cls, embeddings: Sequence[Tensor], labels: Tensor) -> ClassMeans:
+        """Return the means of all classes that are there."""
+        classes = labels.unique()
+        return cls(classes, [class_means(each, labels, classes) for each in embeddings])
+
+    def of(self, classes: Tensor) -> list[Tensor]:
+        """Return the means of some classes, ``(j, d)`` each; zero for one that was not seen."""
+        rows = torch.searchsorted(self.classes, classes).clamp(max=len(self.classes) - 1)
+        seen = self.classes[rows] == classes
+        return [torch.where(seen[:, None], each[rows], torch.zeros_like(each[:1])) for each in self.means]
 
 
 @dataclass(frozen=True)
@@ -75,26 +112,26 @@ class MeanEmbedding(DrawsByClass):
     needs = frozenset({"embed"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> Tensor:
-        """Return the mean embeddings of the real data, ``(classes, d)``."""
+    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> ClassMeans:
+        """Return the mean embeddings of the real data."""
         real = self.given(real)
         with torch.no_grad():
             embeddings = embed(subject.model, real, self.chunk)
-        return class_means(embeddings, real.labels, len(ctx.task.classes))
+        return ClassMeans.over([embeddings], real.labels)
 
     def compare(
         self,
         subject: Subject,
-        stats: Tensor,
+        stats: ClassMeans,
         syn: Batch,
         ctx: Context,
         learned: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the summed squared distance over the classes that the synthetic batch holds."""
+        classes = syn.labels.unique()
+        [wanted] = stats.of(classes)
         embeddings = embed(subject.model, syn, self.chunk)
-        means = class_means(embeddings, syn.labels, len(ctx.task.classes))
-        present = torch.bincount(syn.labels, minlength=len(means)) > 0
-        return ((means - stats)[present] ** 2).sum()
+        return ((class_means(embeddings, syn.labels, classes) - wanted) ** 2).sum()
 
 
 @dataclass(frozen=True)
@@ -118,28 +155,29 @@ class MeanFeatures(DrawsByClass):
     needs = frozenset({"feature_maps"})
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
-    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> list[Tensor]:
-        """Return the means of each layer over the real data, ``(classes, d)`` each."""
+    def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> ClassMeans:
+        """Return the means of each layer over the real data."""
         real = self.given(real)
         with torch.no_grad():
             layers = feature_maps(subject.model, real, self.chunk)
-        return [class_means(layer, real.labels, len(ctx.task.classes)) for layer in layers]
+        return ClassMeans.over(layers, real.labels)
 
     def compare(
         self,
         subject: Subject,
-        stats: Sequence[Tensor],
+        stats: ClassMeans,
         syn: Batch,
         ctx: Context,
         learned: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the summed squared distance over the classes that the synthetic batch holds."""
-        classes = len(ctx.task.classes)
-        present = torch.bincount(syn.labels, minlength=classes) > 0
+        classes = syn.labels.unique()
         counts = ctx.task.counts.to(syn.labels.device)
-        weights = counts / counts.sum() if self.weighted else torch.ones_like(counts)
+        weights = (counts / counts.sum() if self.weighted else torch.ones_like(counts))[classes]
         total = torch.zeros((), device=syn.labels.device)
-        for wanted, layer in zip(stats, feature_maps(subject.model, syn, self.chunk), strict=True):
+        for wanted, layer in zip(
+            stats.of(classes), feature_maps(subject.model, syn, self.chunk), strict=True
+        ):
             apart = ((class_means(layer, syn.labels, classes) - wanted) ** 2).sum(1)
-            total = total + (weights.to(apart.dtype) * apart)[present].sum()
+            total = total + (weights.to(apart.dtype) * apart).sum()
         return total

@@ -13,7 +13,7 @@ from torch.nn import functional
 from attar.batch import Batch
 from attar.contracts import Context, LabelKind, Objective, Subject
 from attar.objectives.answers import Answered
-from attar.objectives.distribution import class_means, embed
+from attar.objectives.distribution import ClassMeans, class_means, embed
 from attar.objectives.drawn import DrawsByClass
 from attar.objectives.rounds import OnReal, Rounds
 from attar.optim import OptimSpec
@@ -31,13 +31,11 @@ class _Seen:
 
     Attributes:
         frequencies: Where the functions are taken, ``(d, k)``.
-        cosines: Real parts, ``(classes, k)``.
-        sines: Imaginary parts, ``(classes, k)``.
+        functions: Real and imaginary parts there, ``(classes, k)`` each.
     """
 
     frequencies: Tensor
-    cosines: Tensor
-    sines: Tensor
+    functions: ClassMeans
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,9 @@ class CharacteristicMatch(DrawsByClass):
     claims = frozenset({"zero_at_real", "order_free", "by_class"})
 
     @full_precision
-    def _function(self, embeddings: Tensor, labels: Tensor, classes: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    def _waves(self, embeddings: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         angles = functional.normalize(embeddings, dim=1) @ t
-        return class_means(angles.cos(), labels, classes), class_means(angles.sin(), labels, classes)
+        return angles.cos(), angles.sin()
 
     def observe(self, subject: Subject, real: Batch | None, ctx: Context) -> _Seen:
         """Return the frequencies, and the functions of the real data there."""
@@ -85,8 +83,7 @@ class CharacteristicMatch(DrawsByClass):
             gen = ctx.gen("frequencies", subject.version)
             drawn = torch.randn(embeddings.shape[1], self.frequencies, generator=gen)
             t = drawn.to(embeddings)
-            cosines, sines = self._function(embeddings, real.labels, len(ctx.task.classes), t)
-        return _Seen(t, cosines, sines)
+            return _Seen(t, ClassMeans.over(self._waves(embeddings, t), real.labels))
 
     def compare(
         self,
@@ -97,20 +94,20 @@ class CharacteristicMatch(DrawsByClass):
         learned: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the summed distance over the classes that the synthetic batch holds."""
-        classes = len(ctx.task.classes)
-        embeddings = embed(subject.model, syn, self.chunk)
-        cosines, sines = self._function(embeddings, syn.labels, classes, stats.frequencies)
-        present = torch.bincount(syn.labels, minlength=classes) > 0
+        classes = syn.labels.unique()
+        waves = self._waves(embed(subject.model, syn, self.chunk), stats.frequencies)
+        cosines, sines = (class_means(each, syn.labels, classes) for each in waves)
+        real_cosines, real_sines = stats.functions.of(classes)
         # The bracket of β is ½ (|Φ_T − Φ_S|² − (|Φ_T| − |Φ_S|)²), which no rounding makes negative.
-        whole = (cosines - stats.cosines) ** 2 + (sines - stats.sines) ** 2
+        whole = (cosines - real_cosines) ** 2 + (sines - real_sines) ** 2
         lengths = [
             (real**2 + imaginary**2 + _TINY).sqrt()
-            for real, imaginary in ((cosines, sines), (stats.cosines, stats.sines))
+            for real, imaginary in ((cosines, sines), (real_cosines, real_sines))
         ]
         amplitude = (lengths[0] - lengths[1]) ** 2
         apart = self.phase * whole + (self.amplitude - self.phase) * amplitude
         # The root has no slope at zero, where clamping leaves none.
-        return self.scale * apart[present].clamp(min=_TINY).sqrt().sub(_TINY**0.5).mean(1).sum()
+        return self.scale * apart.clamp(min=_TINY).sqrt().sub(_TINY**0.5).mean(1).sum()
 
 
 class NCFMSettings(MethodSettings):
