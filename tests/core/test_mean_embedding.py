@@ -6,6 +6,7 @@ from attar.batch import Batch
 from attar.contracts import Clock, Context, Subject
 from attar.errors import InternalError
 from attar.objectives import MeanEmbedding, MeanFeatures
+from attar.objectives.distribution import ClassMeans
 from attar.rng import derive
 
 

@@ -57,8 +57,8 @@ def test_a_product_is_two_operations_for_each_weight():
 
 
 def test_a_convolution_counts_in_full_where_a_shorter_way_is_there():
-    found = operations(toy_task((3, 16, 16), n=4), "convnet,depth=2,width=64")
-    convolutions = 2 * 9 * (3 * 64 * 16**2 + 64 * 64 * 8**2)
+    found = operations(toy_task((4, 16, 16), n=4), "convnet,depth=2,width=64")
+    convolutions = 2 * 9 * (4 * 64 * 16**2 + 64 * 64 * 8**2)
     assert found == convolutions + 2 * 64 * 4**2 * 3
 
 
