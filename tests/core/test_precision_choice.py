@@ -57,9 +57,9 @@ def test_a_product_is_two_operations_for_each_weight():
 
 
 def test_a_convolution_counts_in_full_where_a_shorter_way_is_there():
-    found = operations(toy_task((4, 16, 16), n=4), "convnet,depth=2,width=64")
-    convolutions = 2 * 9 * (4 * 64 * 16**2 + 64 * 64 * 8**2)
-    assert found == convolutions + 2 * 64 * 4**2 * 3
+    found = operations(toy_task((3, 16, 16), n=4), "convnet,depth=2,width=64,pool=none")
+    convolutions = 2 * 9 * (3 + 64) * 64 * 16**2
+    assert found == convolutions + 2 * 64 * 16**2 * 3
 
 
 def test_a_large_network_of_a_method_that_stands_it_computes_in_bfloat16(able, chosen):
