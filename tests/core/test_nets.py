@@ -5,6 +5,7 @@ import torch
 from attar.errors import UsageError
 from attar.nets import MLP, ConvNet, Linear
 from attar.rng import derive, scoped
+from torch import nn
 
 
 def build(kind, *args, **settings):
@@ -86,3 +87,36 @@ def test_convnet_pads_sides_that_are_no_multiple(side, left):
     # At depth 3 a side is brought up to the next multiple of 8, or one more where it is odd.
     net = build(ConvNet, (1, side, side), 2, depth=3, width=2)
     assert net.feature_maps(samples(2, 1, side, side))[-1].shape == (2, 2, left, left)
+
+
+@pytest.mark.parametrize("feature", [(2, 8), (3, 8, 8), (1, 4, 4, 8)])
+def test_a_bias_whose_mean_is_taken_away_changes_nothing_and_has_gradient_zero(feature):
+    net = build(ConvNet, feature, 5, depth=2, width=6).double()
+    plain = [nn.Conv1d, nn.Conv2d, nn.Conv3d][len(feature) - 2]
+    with torch.no_grad():
+        for block in net.blocks:
+            block[0].bias.copy_(torch.linspace(-3, 3, 6))
+
+    def reference(inputs):
+        hidden = inputs
+        for block in net.blocks:
+            hidden = block[1:](plain.forward(block[0], hidden))
+        return net.head(hidden.flatten(1))
+
+    inputs = samples(3, *feature).double()
+    parameters = dict(net.named_parameters())
+    found, wanted = (
+        torch.autograd.grad(way(inputs).square().sum(), list(parameters.values())) for way in (net, reference)
+    )
+    assert torch.allclose(net(inputs), reference(inputs), atol=1e-12)
+    for name, one, other in zip(parameters, found, wanted, strict=True):
+        assert torch.allclose(one, other, atol=1e-9), name
+    assert all(not one.any() for name, one in zip(parameters, found, strict=True) if name.endswith(".0.bias"))
+
+
+def test_a_bias_before_other_normalizations_counts():
+    net = build(ConvNet, (1, 8, 8), 3, depth=1, width=6, norm="layer")
+    before = net(samples(2, 1, 8, 8))
+    with torch.no_grad():
+        net.blocks[0][0].bias.copy_(torch.linspace(-3, 3, 6))
+    assert not torch.allclose(net(samples(2, 1, 8, 8)), before)

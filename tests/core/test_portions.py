@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from attar.batch import Batch
 from attar.contracts import Objective, SetSpec
 from attar.objectives import Fresh, MeanEmbedding
 from attar.optim import OptimSpec
-from attar.portions import MOST_BYTES, class_portions
+from attar.portions import MOST_BYTES, class_portions, rows_backward
 from attar.rng import derive
 from attar.runner import run
 from attar.sizing import initial_batch
@@ -86,7 +87,6 @@ def test_many_large_synthetic_samples_are_portioned_too():
 
 @pytest.mark.parametrize(("feature", "most"), [((9,), 512), ((1, 32, 32), 512), ((3, 256, 256), 8)])
 def test_few_large_samples_go_through_a_model_at_a_time(feature, most):
-    from attar.batch import Batch
     from attar.objectives.distribution import embed
 
     class Model(torch.nn.Module):
@@ -100,3 +100,18 @@ def test_few_large_samples_go_through_a_model_at_a_time(feature, most):
     batch = Batch(torch.zeros(1, *feature).expand(600, *feature), torch.zeros(600, dtype=torch.int64))
     assert embed(Model(), batch, 512).shape == (600, 1)
     assert max(sizes) == most
+
+
+@pytest.mark.parametrize(
+    ("feature", "most"), [((9,), 512), ((1, 28, 28), 167), ((1, 32, 32), 128), ((3, 256, 256), 2)]
+)
+def test_fewer_go_through_a_model_and_back_where_gradients_are_summed(feature, most):
+    batch = Batch(torch.zeros(1, *feature).expand(600, *feature), torch.zeros(600, dtype=torch.int64))
+    assert rows_backward(batch, 512) == most
+
+
+def test_what_is_elsewhere_or_no_tensor_goes_back_as_it_goes_forth():
+    elsewhere = Batch(torch.zeros(600, 1, 32, 32, device="meta"), torch.zeros(600, dtype=torch.int64))
+    assert rows_backward(elsewhere, 512) == 512
+    assert rows_backward(Batch([torch.zeros(2, 3)] * 600, torch.zeros(600, dtype=torch.int64)), 512) == 512
+    assert rows_backward(elsewhere.take(torch.arange(0)), 512) == 512

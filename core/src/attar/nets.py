@@ -11,11 +11,12 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attar import forward_only
 from attar.errors import UsageError
@@ -42,6 +43,42 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
 }
+
+
+def _without_bias(conv: Any, inputs: Tensor) -> Tensor:
+    """Convolve where each channel's mean is taken away behind it, and with the mean the bias.
+
+    The bias stays a parameter, as in the field's networks, and its gradient is the zero that it is but
+    for rounding. To add it and to sum its gradient takes up to a third of a step of training in
+    bfloat16, a tenth in float32.
+    """
+    # Without such a term whoever asks for the gradient is told that the bias is not used.
+    nothing = (0 * conv.bias).view(-1, *[1] * (conv.weight.ndim - 1))
+    convolve = _CONVOLVE[conv.weight.ndim - 2]
+    return convolve(inputs, conv.weight + nothing, padding=conv.padding)
+
+
+class _Conv1d(nn.Conv1d):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return _without_bias(self, inputs)
+
+
+class _Conv2d(nn.Conv2d):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return _without_bias(self, inputs)
+
+
+class _Conv3d(nn.Conv3d):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return _without_bias(self, inputs)
+
+
+_CONVOLVE: dict[int, Callable[..., Tensor]] = {
+    1: functional.conv1d,
+    2: functional.conv2d,
+    3: functional.conv3d,
+}
+_BEFORE_MEANS: dict[int, type[nn.Module]] = {1: _Conv1d, 2: _Conv2d, 3: _Conv3d}
 
 
 def _normalization(name: NormName, width: int, rank: int) -> nn.Module:
@@ -188,6 +225,7 @@ class ConvNet(nn.Module):
         # Half of what is missing on either side: the first convolution's padding does it.
         extra = [math.ceil((after - before) / 2) for before, after in zip(spatial, padded, strict=True)]
         self.coupled = norm == "batch"
+        convolution = (_BEFORE_MEANS if norm == "instance" else _CONVOLUTIONS)[rank]
         blocks = []
         sides = list(spatial)
         for index in range(depth):
@@ -195,7 +233,7 @@ class ConvNet(nn.Module):
             padding = [1 + (more if index == 0 else 0) for more in extra]
             sides = [side + 2 * (pad - 1) for side, pad in zip(sides, padding, strict=True)]
             block: list[nn.Module] = [
-                _CONVOLUTIONS[rank](before, width, kernel_size=3, padding=tuple(padding)),
+                convolution(before, width, kernel_size=3, padding=tuple(padding)),
                 _normalization(norm, width, rank),
                 _ACTIVATIONS[act](),
             ]

@@ -12,7 +12,16 @@ from attar.architectures import coupled
 from attar.batch import Batch, map_inputs
 from attar.contracts import Loss, Task
 
-__all__ = ["BY_CLASS", "MOST_BYTES", "class_portions", "positions", "rows_at_once", "rows_forward", "rows_of"]
+__all__ = [
+    "BY_CLASS",
+    "MOST_BYTES",
+    "class_portions",
+    "positions",
+    "rows_at_once",
+    "rows_backward",
+    "rows_forward",
+    "rows_of",
+]
 
 BY_CLASS = "by_class"
 """Claim of a loss that it is a sum over the classes of the synthetic batch."""
@@ -22,6 +31,7 @@ MOST_BYTES = 2**28
 
 _SMALL_POSITIONS = 32 * 32
 _CACHED_POSITIONS = 32 * _SMALL_POSITIONS
+_REMEMBERED_POSITIONS = 128 * _SMALL_POSITIONS
 _MOST_GRAPH = 2**30
 # What the field's network of 128 channels keeps for the way back: six tensors in its first
 # block, and half as much again in the others.
@@ -56,9 +66,27 @@ def rows_forward(batch: Batch, most: int) -> int:
         most: As there.
     """
     rows = rows_at_once(batch, most)
-    if torch.is_grad_enabled() or not isinstance(batch.inputs, Tensor) or batch.inputs.device.type != "cpu":
+    return rows if torch.is_grad_enabled() else _within(batch, rows, _CACHED_POSITIONS)
+
+
+def rows_backward(batch: Batch, most: int) -> int:
+    """Return how many rows go through a model and back at a time, where their gradients are only summed.
+
+    On a CPU they are so few that a tenth of the time is saved in float32, and most of the memory: more
+    at a time gain nothing there. Elsewhere as :func:`rows_at_once`.
+
+    Args:
+        batch: The batch.
+        most: As there.
+    """
+    return _within(batch, rows_at_once(batch, most), _REMEMBERED_POSITIONS)
+
+
+def _within(batch: Batch, rows: int, most: int) -> int:
+    """Return `rows`, or fewer that have `most` positions together where samples are on a CPU."""
+    if not isinstance(batch.inputs, Tensor) or batch.inputs.device.type != "cpu" or not len(batch):
         return rows
-    return max(1, min(rows, _CACHED_POSITIONS // positions(batch.inputs[0]))) if len(batch) else rows
+    return max(1, min(rows, most // positions(batch.inputs[0])))
 
 
 def _sizes(task: Task) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from attar.architectures import coupled
 from attar.batch import Batch
 from attar.contracts import Augment, LabelKind, Split, Task
 from attar.errors import UsageError
-from attar.portions import rows_at_once
+from attar.portions import rows_at_once, rows_backward
 from attar.protocols import Plateau, Protocol
 from attar.rng import scoped
 from attar.solved import Solvable
@@ -250,8 +250,8 @@ def train_step(
     if augment is not None:
         batch = augment.apply(batch, augment.draw(len(batch), gen), torch.arange(len(batch)))
     optimizer.zero_grad(set_to_none=True)
-    # The loss is a mean over rows, so that large samples can be shown a few at a time.
-    pieces = [batch] if coupled(model) else batch.chunks(rows_at_once(batch, _ROWS))
+    # The loss is a mean over rows, so that these can be shown a few at a time.
+    pieces = [batch] if coupled(model) else batch.chunks(rows_backward(batch, _ROWS))
     total = torch.zeros((), device=batch.labels.device)
     for piece in pieces:
         loss = training_loss(model(piece.inputs), piece, kind) * (len(piece) / len(batch))

@@ -14,7 +14,7 @@ from attar.architectures import coupled
 from attar.batch import Batch
 from attar.contracts import Context, Subject
 from attar.objectives.drawn import DrawsByClass
-from attar.portions import rows_at_once
+from attar.portions import rows_backward
 from attar.training import training_loss
 
 __all__ = ["Distance", "GradientMatch", "absolute", "cosine_rows", "squared"]
@@ -152,7 +152,7 @@ class _Probe:
             return torch.autograd.grad(loss, leaves, create_graph=graph, retain_graph=True)
         own = batch.of(label)
         totals: list[Tensor] | None = None
-        for piece in own.chunks(rows_at_once(own, chunk)):
+        for piece in own.chunks(rows_backward(own, chunk)):
             share = len(piece) / len(own)
             grads = torch.autograd.grad(self._loss(piece), leaves, create_graph=graph)
             scaled = [grad * share for grad in grads] if share < 1 else list(grads)
