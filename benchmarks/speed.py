@@ -223,9 +223,12 @@ def table(cases: Sequence[Case], threads: int, repeat: int) -> None:
     print("; ".join(f"{name} {value:.0f}" for name, value in machine.items()), "(GFLOP or GB a CPU second)\n")
     print("| | CPU s | wall s | peak memory, GB | GFLOP | GFLOP a CPU s | % of a product |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    runs = [[apart(asdict(case), threads) for case in cases] for _ in range(repeat)]
-    for case, *own in zip(cases, *runs, strict=True):
-        print(_row(case, own, machine[f"product {case.precision}"]), flush=True)
+    runs: dict[str, list[Mapping[str, Any]]] = {case.name: [] for case in cases}
+    for _ in range(repeat):
+        for case in cases:
+            runs[case.name].append(apart(asdict(case), threads))
+            if len(runs[case.name]) == repeat:
+                print(_row(case, runs[case.name], machine[f"product {case.precision}"]), flush=True)
 
 
 def main() -> None:
