@@ -220,6 +220,7 @@ def test_without_privacy_nothing_is_guaranteed(recipe):
     [
         ({"objective": {"steps": 5, "stays": 2}}, "leave stays and restarts at 1"),
         ({"objective": {"steps": 5, "restarts": 2}}, "leave stays and restarts at 1"),
+        ({"objective": {"steps": 5, "validate_every": 5}}, "and validate_every at 0"),
         ({"size": SizeRecipe(ratio=0.1)}, "may not depend on the data"),
     ],
 )

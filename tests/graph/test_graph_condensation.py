@@ -7,6 +7,7 @@ import pytest
 import torch
 from attar.contracts import Clock, SetSpec
 from attar.errors import UsageError
+from attar.held_out import held_out_accuracy
 from attar.registry import Registry
 from attar.rng import derive
 from attar_graph.structures import Bernoulli, BernoulliSettings, Pairwise, PairwiseSettings, packed
@@ -163,6 +164,17 @@ def test_methods_of_trajectories_unrolling_and_distributions_condense_a_graph(me
     start = attar.distill(task, **{**asked, "steps": 1, "lr": 1e-9})
     moved = one.decode().inputs.graph.features - start.decode().inputs.graph.features
     assert moved.abs().max() > 1e-4
+
+
+def test_a_structure_that_is_learned_is_judged_as_it_is_stored():
+    """The judge sees the baked set: its edges are those of the artifact."""
+    data = attar.task("graph", data="karate")
+    settings = {"method": "gcond", "ipc": 2, "steps": 4, "model": "sgc,width=8", "seed": 1}
+    made = attar.distill(data, validate_every=4, **settings)
+    meant = made.manifest.method.model
+    stored = held_out_accuracy(data, made.syn, meant, 1, "validate", torch.device("cpu"))
+    assert made.manifest.method.validated == ((4, round(stored, 4)),)
+    assert made.manifest.sha256 == attar.distill(data, **settings).manifest.sha256
 
 
 def test_a_method_of_normalization_statistics_does_not_fit_graphs():

@@ -126,10 +126,21 @@ class Engine:
 
     def load_state_dict(self, state: State) -> None:
         """Go on from a state that :meth:`state_dict` returned."""
-        self.syn.load_state_dict(state["syn"])
+        self.remake(state)
         for role, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][role])
         self.source.load_state_dict(state["source"])
+
+    def made(self) -> State:
+        """Return a copy of what a run is for: the set, and the scalars learned beside it."""
+        return {
+            "syn": {name: each.detach().clone() for name, each in self.syn.state_dict().items()},
+            "learned": {name: each.detach().clone() for name, each in self.learned.items()},
+        }
+
+    def remake(self, state: State) -> None:
+        """Take the set and the scalars of a state that :meth:`made` or :meth:`state_dict` returned."""
+        self.syn.load_state_dict(state["syn"])
         with torch.no_grad():
             for name, parameter in self.learned.items():
                 parameter.copy_(state["learned"][name])

@@ -20,20 +20,18 @@ from attar.contracts import Task
 from attar.cost import Cost, Meter
 from attar.errors import InternalError, UsageError
 from attar.files import write_file
-from attar.plugins import MethodSettings
+from attar.held_out import held_out_accuracy
 from attar.recipe import Resolved
 from attar.rng import derive
 from attar.run_folder import RunSettings
 from attar.settings import Record
-from attar.training import BatchEpochs, accuracy, fit
 
-__all__ = ["FOLDER", "best_run", "check_restarts", "clear_runs", "several"]
+__all__ = ["FOLDER", "best_run", "clear_runs", "several"]
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "restarts"
 """Where the runs lie until the best is known, in the folder of the whole."""
-_NETWORKS = 2
 
 
 class _Judgment(Record):
@@ -46,19 +44,6 @@ class _Judgment(Record):
 
     accuracy: float
     cost: Cost
-
-
-def check_restarts(task: Task, chosen: MethodSettings) -> None:
-    """Refuse several runs where they cannot be told apart.
-
-    Raises:
-        UsageError: If nothing is held out.
-    """
-    if chosen.restarts > 1 and not task.size("validation"):
-        raise UsageError(
-            f"objective.restarts chooses on held-out data, and {task.name!r} has none; set data.validation, "
-            f"or objective.restarts=1"
-        )
 
 
 def several(resolved: Resolved, settings: RunSettings) -> bool:
@@ -157,20 +142,9 @@ def _judged(task: Task, artifact: Artifact, seed: int, device: torch.device, out
     known = None if out is None else out / "validation.json"
     if known is not None and known.is_file():
         return _Judgment(**json.loads(known.read_text("utf-8")))
-    meter, total = Meter(), 0.0
-    protocol = next(iter(task.protocols.values()))
-    epochs = BatchEpochs(artifact.decode().to(device), artifact.syn.label_kind)
-    for number in range(_NETWORKS):
-        model = task.build(artifact.manifest.method.model, derive(seed, "restart", "network", number))
-        model = model.to(device)
-
-        def score(trained: torch.nn.Module) -> float:
-            return accuracy(trained, task, "validation", device=device)
-
-        gen = derive(seed, "restart", "fit", number)
-        fit(model, epochs, protocol, gen, task.augment, score=score, device=device)
-        total += score(model)
-    judgment = _Judgment(accuracy=total / _NETWORKS, cost=meter.read())
+    meter, model = Meter(), artifact.manifest.method.model
+    found = held_out_accuracy(task, artifact.syn, model, seed, "restart", device)
+    judgment = _Judgment(accuracy=found, cost=meter.read())
     if known is not None:
         write_file(known, judgment.model_dump_json().encode())
     return judgment

@@ -24,6 +24,7 @@ from attar.contracts import (
 from attar.cost import Cost, Meter
 from attar.engine import Engine, frozen_buffers
 from attar.errors import DivergenceError
+from attar.held_out import BestStep, Validation
 from attar.optim import OptimSpec
 from attar.ranks import ALONE, Ranks
 from attar.rng import derive
@@ -90,12 +91,14 @@ class Outcome:
         learned: Values of the scalars learned beside it.
         loss: Loss of the last step.
         cost: What it cost, interrupted parts included.
+        validated: Steps at which held-out data judged the set, and their accuracies in percent.
     """
 
     syn: SyntheticSet
     learned: Mapping[str, float]
     loss: float
     cost: Cost
+    validated: tuple[tuple[int, float], ...] = ()
 
 
 class Stopped(Exception):
@@ -132,6 +135,7 @@ def run(
     seed: int,
     subjects: int = 1,
     classes_at_once: int = 0,
+    validation: Validation | None = None,
     resume: tuple[int, State, Cost] | None = None,
     options: RunOptions | None = None,
 ) -> Outcome:
@@ -147,6 +151,8 @@ def run(
         subjects: Models per step, whose gradients are summed.
         classes_at_once: Classes that are in memory together where the loss is a sum over
             classes; 0 chooses by their size.
+        validation: How held-out data judge the set on its way, of which the best is kept; None keeps
+            that of the last step.
         resume: Steps done, state and cost of an interrupted run.
         options: How the run is carried out.
 
@@ -165,9 +171,11 @@ def run(
     except PreparationStopped:
         raise Stopped(0 if resume is None else resume[0]) from None
     done, loss, meter = 0, math.nan, Meter(Cost() if options.counted else engine.prepared)
+    best = BestStep(validation)
     if resume is not None:
         done, state, cost = resume
         engine.load_state_dict(state)
+        best.load_state_dict(state)
         meter = Meter(cost)
     saved = done
     for step in range(done, steps):
@@ -177,9 +185,10 @@ def run(
             raise DivergenceError(_diverged(done, saved, engine.used))
         for callback in options.callbacks:
             callback(StepRecord(step=done, steps=steps, loss=loss, cost=meter.read(), syn=engine.syn))
+        best.look(done, engine)
         stopping = options.ranks.any(done < steps and options.stop())
         if done % options.save_every == 0 or done == steps or stopping:
-            state = engine.state_dict()
+            state = engine.state_dict() | best.state_dict()
             if not finite([state["syn"], state["learned"]]):
                 raise DivergenceError(_diverged(done, saved, engine.used))
             if options.save is not None:
@@ -187,10 +196,12 @@ def run(
                 saved = done
         if stopping:
             raise Stopped(done)
+    best.restore(engine)
     if objective.relabel and engine.syn.label_kind == "probability":
         engine.relabel(Clock(steps - 1, steps))
     learned = {name: float(each.detach()) for name, each in engine.learned.items()}
-    return Outcome(syn=engine.syn, learned=learned, loss=loss, cost=meter.read())
+    judged = tuple(best.scores)
+    return Outcome(syn=engine.syn, learned=learned, loss=loss, cost=meter.read(), validated=judged)
 
 
 def _engine(

@@ -19,13 +19,14 @@ from attar.cost import Cost, Meter
 from attar.errors import InternalError, UsageError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
+from attar.held_out import check_choice, validation
 from attar.labels import label_kind
 from attar.plugins import MethodSettings, NamesAxes, ParameterizationPlugin, meant_for
 from attar.precision_choice import decided
 from attar.progress import Advance, progress, silent
 from attar.recipe import DataRecipe, Resolved
 from attar.registry import Registry
-from attar.restarts import best_run, check_restarts, clear_runs, several
+from attar.restarts import best_run, clear_runs, several
 from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
 from attar.runner import RunOptions, StepRecord, check, run
@@ -147,7 +148,7 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
     if resolved.method is not None and resolved.settings is not None:
         _check_own_model(task, recipe.method, resolved.settings)
         check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
-        check_restarts(task, resolved.settings)
+        check_choice(task, resolved.settings)
     else:
         space = str(recipe.objective.get("space", "input"))
         check_space(space)
@@ -295,6 +296,7 @@ def _distilled(
     place = Path() if folder is None else folder.path
     watchers = [*settings.callbacks, log, *_frames(task, resolved, place, settings.frames)]
     sent = tracked(settings.trackers, place, recipe.to_toml())
+    meant = meant_for(method, chosen, task.architecture)
     with shown(chosen.steps, doing) as advance, sent as send:
         outcome = run(
             task,
@@ -305,6 +307,7 @@ def _distilled(
             seed=recipe.run.seed,
             subjects=chosen.subjects,
             classes_at_once=chosen.classes_at_once,
+            validation=validation(task, chosen, meant, recipe.run.seed, settings.device),
             resume=resume,
             options=RunOptions(
                 device=settings.device,
@@ -325,9 +328,10 @@ def _distilled(
         name=recipe.method,
         reference=method.reference,
         settings=dict(recipe.objective),
-        model=meant_for(method, chosen, task.architecture),
+        model=meant,
         steps=chosen.steps,
         learned=dict(outcome.learned),
+        validated=tuple((step, round(score, 4)) for step, score in outcome.validated),
     )
     return make_artifact(
         task,

@@ -157,9 +157,10 @@ def _settings(ask: Ask, registry: Registry) -> tuple[DMSettings, PrivacySettings
     privacy = parse(PrivacySettings, ask.privacy or {}, "privacy")
     if not isinstance(chosen, DMSettings):
         raise UsageError("privacy is for the distiller dm, whose only look at the data are class sums")
-    if chosen.stays != 1 or chosen.restarts != 1:
+    if chosen.stays != 1 or chosen.restarts != 1 or chosen.validate_every:
         raise UsageError(
-            "with privacy, networks are fresh and nothing is chosen on data; leave stays and restarts at 1"
+            "with privacy, networks are fresh and nothing is chosen on data; leave stays and restarts at 1, "
+            "and validate_every at 0"
         )
     if ask.recipe.size.ipc is None:
         raise UsageError("with privacy, the size of a set may not depend on the data; say it with --ipc")

@@ -106,6 +106,8 @@ class MethodRecord(Record):
         feature_space: Space that a selector chose in.
         rows: Training samples that a selector chose.
         restarts: Accuracies on held-out data, in percent, of the runs of which this is the best.
+        validated: Steps at which held-out data judged the set, and its accuracies in percent; the set is that
+            of the first of the best.
     """
 
     name: str
@@ -117,6 +119,20 @@ class MethodRecord(Record):
     feature_space: str | None = None
     rows: tuple[int, ...] | None = None
     restarts: tuple[float, ...] = ()
+    validated: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def choice(self) -> str:
+        """What held-out data chose among, for people; "" where they chose nothing."""
+        said = []
+        if self.restarts:
+            said.append(
+                f"the best of {len(self.restarts)} runs ({max(self.restarts):.1f} % on held-out data)"
+            )
+        if self.validated:
+            step, score = max(self.validated, key=lambda each: each[1])
+            said.append(f"step {step:,} of {self.steps:,} ({score:.1f} % on held-out data)")
+        return ", ".join(said)
 
 
 class SizeRecord(Record):

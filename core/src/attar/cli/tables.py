@@ -170,6 +170,8 @@ def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
         "cost": f"{cost.cpu:.0f} CPU seconds, {cost.wall:.0f} s",
         "made with": f"attar-core {manifest.environment.attar}, torch {manifest.environment.torch}",
     }
+    if manifest.method.choice:
+        rows["chosen"] = manifest.method.choice
     if picture is not None:
         rows["picture"] = str(picture)
     elif (run / "artifact" / "preview.png").is_file():

@@ -196,6 +196,8 @@ def _provenance(manifest: Manifest) -> Section:
         "made with": f"attar-core {machine.attar}, torch {machine.torch}, Python {machine.python}",
         "SHA-256": manifest.sha256,
     }
+    if method.choice:
+        values["chosen"] = method.choice
     if method.feature_space:
         values["chosen in"] = f"the feature space {method.feature_space}"
     settings = {**method.settings, **{f"data.{key}": value for key, value in data.options.items()}}

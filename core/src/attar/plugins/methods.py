@@ -32,6 +32,8 @@ class MethodSettings(Settings):
         steps: Number of steps of the run.
         subjects: Models per step, whose gradients are summed.
         restarts: Runs from different starts, the best of which on held-out data is kept.
+        validate_every: Steps between two looks of held-out data at the set, by two networks that are
+            trained on it; the best is kept. 0 looks never and keeps that of the last step.
         classes_at_once: Classes in memory together, where the loss is a sum over classes;
             0 takes as many as need a quarter of a gigabyte of real samples.
         model: Architecture that is matched on, or "" for the task's default. Where a method's own
@@ -47,6 +49,7 @@ class MethodSettings(Settings):
     steps: int = Field(default=1000, ge=1)
     subjects: int = Field(default=1, ge=1)
     restarts: int = Field(default=1, ge=1)
+    validate_every: int = Field(default=0, ge=0)
     classes_at_once: int = Field(default=0, ge=0)
     model: str = ""
     init: str = "real"
