@@ -21,6 +21,22 @@ def test_models_run_in_bfloat16_only_where_asked():
         assert model(rows).dtype == torch.float32
 
 
+def test_weights_that_change_in_reduced_precision_are_seen():
+    """By hand: w = 4, then 4 − ½ · 2 = 3, then 3 − ½ · 2 = 2, all of them numbers of bfloat16."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, 4.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    seen = []
+    with reduced_precision(CPU, True):
+        for _ in range(3):
+            out = model(torch.full((1, 1), 2.0))
+            seen.append(out.item())
+            out.float().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert seen == [8.0, 6.0, 4.0]
+
+
 def test_what_is_protected_computes_in_full():
     # 1 + 2⁻¹² is no number in bfloat16.
     one = torch.tensor([[1.0, 2.0**-12]])

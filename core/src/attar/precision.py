@@ -26,8 +26,11 @@ def reduced_precision(device: torch.device, bf16: bool) -> AbstractContextManage
         device: Where they run.
         bf16: Whether they are to.
     """
-    # Not merely disabled without bf16: not every device has autocast in every version.
-    return torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else nullcontext()
+    # Not merely disabled without bf16: not every device has autocast in every version. Without its
+    # cache, which keeps weights as they were when they were first used: models are trained in here.
+    if not bf16:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
