@@ -17,7 +17,7 @@ from attar.testing import toy_task
 IMAGE = (3, 16, 16)
 LARGE = "convnet,depth=3,width=128"
 # Those of the table in docs/speed.md; one-step is dsa with one stay.
-SHOWN = {"cafe", "datadam", "dc", "dm", "dsa", "frepo", "m3d", "ncfm", "one-step", "rtp"}
+SHOWN = {"cafe", "datadam", "dc", "dm", "dsa", "frepo", "idm", "m3d", "ncfm", "one-step", "rtp"}
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_large_network_of_a_method_that_stands_it_computes_in_bfloat16(able, c
     assert chosen(model=LARGE) == "bf16"
 
 
-@pytest.mark.parametrize("method", ["idm", "random"])
+@pytest.mark.parametrize("method", ["idc", "random"])
 def test_methods_that_were_not_seen_to_stand_it_do_not(able, chosen, method):
     assert chosen(method, **({} if method == "random" else {"model": LARGE})) == "fp32"
 

@@ -116,6 +116,17 @@ def test_a_comparison_has_a_page(cli, tmp_path):
         assert said in page, said
 
 
+def test_the_steps_that_held_out_data_judged_are_listed(cli, tmp_path):
+    made = cli("distill", "tensor", *IRIS, "--set", "validate_every=1", "--out", tmp_path / "run")
+    assert made.code == 0, made.err
+    cli("report", tmp_path / "run", "-o", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    table = page.partition("Accuracy on held-out data along the way</caption>")[2].partition("</table>")[0]
+    judged = cli("show", tmp_path / "run", "--json").json["method"]["validated"]
+    assert re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", table)[2:] == [s for k, v in judged for s in (str(k), f"{v:.1f}")]
+    assert f"step {max(judged, key=lambda each: each[1])[0]} of 2" in page
+
+
 def test_a_class_with_a_hostile_name_is_shown_not_run(cli, runs, tmp_path):
     cli("report", runs[0], "-o", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text("utf-8")

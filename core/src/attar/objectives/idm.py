@@ -60,6 +60,7 @@ class IDMMethod:
     reference = "Zhao et al., Improved Distribution Matching for Dataset Condensation, CVPR 2023"
     Settings = IDMSettings
     label_kinds: tuple[LabelKind, ...] = ("hard",)
+    stands_bf16 = True
     # Vectors cannot be cut into mosaics.
     conformance_settings: Mapping[str, object] = {
         "parameterization": "plain",

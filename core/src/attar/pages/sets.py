@@ -208,6 +208,10 @@ def _provenance(manifest: Manifest) -> Section:
         Table("Training samples by class", ("class", "samples"), counts, folded=len(counts) > _FOLDED),
         Table("All settings", ("setting", "value"), rows, folded=True),
     )
+    if method.validated:
+        judged = tuple((f"{step:,}", f"{score:.1f}") for step, score in method.validated)
+        title = "Accuracy on held-out data along the way"
+        blocks += (Table(title, ("step", "%"), judged, folded=len(judged) > _FOLDED),)
     return Section("Where it comes from", blocks)
 
 
