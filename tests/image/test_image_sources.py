@@ -431,6 +431,26 @@ def test_public_data_have_channels_first_and_labels_from_0(name, tmp_path, monke
     assert int(pixels[0, 0, 1]) - int(pixels[0, 0, 0]) == right
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("DATA/MNIST", r"but in the folder above it: give --root '.*DATA'$"),
+        ("elsewhere", r"give the folder that torchvision keeps data in with --root, or fetch"),
+    ],
+)
+def test_public_data_that_are_missing_are_looked_for_one_folder_above(given, said, tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    def fake(root, *, download, **options):
+        if root != str(tmp_path.resolve() / "DATA"):
+            raise RuntimeError("Dataset not found.")
+        return FakeSet((4, 6, 6), [0, 1, 1, 0], ["a", "b"])
+
+    monkeypatch.setattr(datasets, "MNIST", fake)
+    with pytest.raises(UsageError, match=said):
+        load_public("mnist", tmp_path / given, download=False)
+
+
 # Python.
 
 

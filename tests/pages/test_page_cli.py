@@ -123,7 +123,9 @@ def test_the_steps_that_held_out_data_judged_are_listed(cli, tmp_path):
     page = (tmp_path / "page.html").read_text("utf-8")
     table = page.partition("Accuracy on held-out data along the way</caption>")[2].partition("</table>")[0]
     judged = cli("show", tmp_path / "run", "--json").json["method"]["validated"]
-    assert re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", table)[2:] == [s for k, v in judged for s in (str(k), f"{v:.1f}")]
+    assert re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", table)[2:] == [
+        s for k, v in judged for s in (str(k), f"{v:.1f}")
+    ]
     assert f"step {max(judged, key=lambda each: each[1])[0]} of 2" in page
 
 

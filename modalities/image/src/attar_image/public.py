@@ -161,13 +161,24 @@ def load_public(name: str, root: Path, download: bool) -> tuple[Items, Items, tu
         try:
             splits.append(kind(str(root), **choice, **known.options, download=download))
         except (RuntimeError, FileNotFoundError) as error:
-            raise UsageError(
-                f"{name} is not in {str(root)!r}: give its folder with --root, or fetch it with --download"
-            ) from error
+            raise UsageError(_missing(name, root, kind, {**choice, **known.options})) from error
         except (OSError, ValueError, EOFError) as error:
             raise UsageError(f"{name} in {str(root)!r} is damaged or cannot be fetched: {error}") from error
     train, test = (_items(name, known, split) for split in splits)
     return train, test, _classes(known, splits[0], train)
+
+
+def _missing(name: str, root: Path, kind: Callable[..., Any], options: Mapping[str, Any]) -> str:
+    """Return what helps where a data set is not in a folder: often the one above it is meant."""
+    above = root.resolve().parent
+    try:
+        kind(str(above), **options, download=False)
+    except Exception:
+        return (
+            f"{name} is not in {str(root)!r}: give the folder that torchvision keeps data in with --root, "
+            f"or fetch it with --download"
+        )
+    return f"{name} is not in {str(root)!r}, but in the folder above it: give --root {str(above)!r}"
 
 
 def _items(name: str, known: PublicData, split: Any) -> ArrayItems:
