@@ -25,7 +25,7 @@ _LEAST, _MOST = 3, 12
 
 
 class Estimate(Record):
-    """What a run is expected to take on this machine.
+    """What a run is expected to take on this machine, without networks that judge runs or steps of it.
 
     Attributes:
         tried: Steps that were tried; the first one, which is slow, is left out of the mean.
