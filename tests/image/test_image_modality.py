@@ -223,7 +223,9 @@ def test_data_that_cannot_be_had_are_one_sentence(data, sentence):
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_missing_downloads_say_how_to_get_them(tmp_path, name):
-    with pytest.raises(UsageError, match=f"{name} is not in .*: give the folder that .* with --root, or fetch it"):
+    with pytest.raises(
+        UsageError, match=f"{name} is not in .*: give the folder that .* with --root, or fetch it"
+    ):
         load(name, root=tmp_path)
 
 
