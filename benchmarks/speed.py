@@ -3,13 +3,15 @@
     python benchmarks/speed.py                          # the methods, at their published schedules
     python benchmarks/speed.py --grow                   # with more samples, classes, pixels, steps, nodes
     python benchmarks/speed.py --variants --only dm     # the same work in several ways, alternating
+    python benchmarks/speed.py --until                  # seconds to a stated accuracy
     python benchmarks/speed.py --only dm --only gcond --threads 2 --repeat 3
 
-All data are generated, so that nothing is downloaded; figures of accuracy are measured elsewhere
-(accuracy_vs_cpu.py). Each row is a process of its own: CPU seconds of a step are the median of those after
-the first ones, in which kernels and memory are warmed up; experts and other preparations are not in it.
-Floating-point operations are those of one step, as PyTorch counts them, and their rate is set beside that
-of a matrix product of this machine in the same precision.
+Data are generated, or come with Attar, so that nothing is downloaded; `--until` reads Cora in
+$ATTAR_TEST_DATA besides, where that is. Each row is a process of its own: CPU seconds of a step are the
+median of those after the first ones, in which kernels and memory are warmed up; experts and other
+preparations are not in it, but in what an accuracy costs. Floating-point operations are those of one step, as
+PyTorch counts them, and their rate is set beside that of a matrix product of this machine in the same
+precision.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
+
+from until import GOALS, Goal, reach
 
 WARM = 2
 """Steps before the first one that is measured."""
@@ -231,18 +235,47 @@ def table(cases: Sequence[Case], threads: int, repeat: int) -> None:
                 print(_row(case, runs[case.name], machine[f"product {case.precision}"]), flush=True)
 
 
+def table_of_goals(goals: Sequence[Goal], threads: int) -> None:
+    """Print a row for each goal: what it cost, or what was reached where it was given up."""
+    print("| | held-out accuracy, % | steps | CPU s | wall s | peak memory, GB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    for goal in goals:
+        done = apart({"goal": asdict(goal)}, threads)
+        if "error" in done:
+            print(f"| {goal.name} | {done['error'][:100]} | | | | |", flush=True)
+            continue
+        sign = "" if done["accuracy"] >= goal.accuracy else f", not {goal.accuracy:g}"
+        print(
+            f"| {goal.name} | {done['accuracy']:.1f}{sign} | {done['steps']} | {done['cpu']:.1f} | "
+            f"{done['wall']:.1f} | {done['peak']:.2f} |",
+            flush=True,
+        )
+
+
+def one(work: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this process measures: limits, a goal, or a case."""
+    if "limits" in work:
+        return limits()
+    return reach(Goal(**work["goal"])) if "goal" in work else measure(Case(**work))
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", action="append", help="name of a case; may be given again")
     parser.add_argument("--grow", action="store_true", help="measure how costs grow")
     parser.add_argument("--variants", action="store_true", help="measure the ways of doing the same work")
+    parser.add_argument("--until", action="store_true", help="measure what a stated accuracy costs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=1, help="runs of each case, alternating")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(limits() if "limits" in arguments.one else measure(Case(**arguments.one))))
+        print(json.dumps(one(arguments.one)))
+        return
+    if arguments.until:
+        goals = [goal for goal in GOALS if not arguments.only or goal.name in arguments.only]
+        table_of_goals(goals, arguments.threads)
         return
     cases = list(growth()) if arguments.grow else list(CASES)
     cases = [case for case in cases if not arguments.only or {case.name, case.method} & {*arguments.only}]
