@@ -14,7 +14,7 @@ from typing import Any
 
 from attar.architectures import check_model, code_of
 from attar.artifact import Artifact, Environment, MethodRecord, data_record, load, make_artifact
-from attar.contracts import SetSpec, SyntheticSet, Task
+from attar.contracts import SetSpec, State, SyntheticSet, Task
 from attar.cost import Cost, Meter
 from attar.errors import InternalError, UsageError
 from attar.evolution import animation, frame_paths, recorder
@@ -280,49 +280,25 @@ def _distilled(
     recipe, method, chosen = resolved.recipe, resolved.method, resolved.settings
     if method is None or chosen is None:
         raise InternalError("a recipe without a method was distilled")
-    objective = method.build(chosen)
-    syn, _ = start(task, resolved, registry)
-    found = folder.begin(settings) if folder is not None else None
-    resume = None if found is None else (found.step, found.state, Cost(**found.meta["cost"]))
-    resume = settings.ranks.share(resume)
-    every = max(1, chosen.steps // 200)
-
-    def log(record: StepRecord) -> None:
-        if folder is not None and (record.step % every == 0 or record.step == record.steps):
-            folder.note(record)
-
-    shown = progress if settings.show else silent
-    doing = f"distilling {task.name} with {recipe.method}"
-    place = Path() if folder is None else folder.path
-    watchers = [*settings.callbacks, log, *_frames(task, resolved, place, settings.frames)]
-    sent = tracked(settings.trackers, place, recipe.to_toml())
     meant = meant_for(method, chosen, task.architecture)
-    with shown(chosen.steps, doing) as advance, sent as send:
+    syn, _ = start(task, resolved, registry)
+    judged = validation(task, chosen, meant, recipe.run.seed, settings.device)
+    with _options(task, resolved, settings, folder, chosen.steps) as (resume, options):
         outcome = run(
             task,
-            objective,
+            method.build(chosen),
             syn,
             steps=chosen.steps,
             optim=method.optimizers(chosen),
             seed=recipe.run.seed,
             subjects=chosen.subjects,
             classes_at_once=chosen.classes_at_once,
-            validation=validation(task, chosen, meant, recipe.run.seed, settings.device),
+            validation=judged,
             resume=resume,
-            options=RunOptions(
-                device=settings.device,
-                bf16=recipe.run.precision == "bf16",
-                callbacks=(*watchers, send, _teller(advance)),
-                save=None if folder is None else folder.save,
-                save_every=recipe.run.checkpoint_every,
-                stop=settings.stop,
-                experts=settings.experts,
-                counted=settings.counted,
-                tell=lambda note: advance(0, note),
-                ranks=settings.ranks,
-            ),
+            options=options,
         )
     if settings.frames:
+        place = Path() if folder is None else folder.path
         write_file(place / "evolution.gif", animation(frame_paths(place)))
     record = MethodRecord(
         name=recipe.method,
@@ -345,6 +321,44 @@ def _distilled(
         options=recipe.data.options,
         recipe=recipe.to_toml(),
     )
+
+
+@contextmanager
+def _options(
+    task: Task, resolved: Resolved, settings: RunSettings, folder: RunFolder | None, steps: int
+) -> Iterator[tuple[tuple[int, State, Cost] | None, RunOptions]]:
+    """Begin in the folder, where there is one; yield what is continued, and how the run is carried out."""
+    recipe = resolved.recipe
+    found = folder.begin(settings) if folder is not None else None
+    resume = None if found is None else (found.step, found.state, Cost(**found.meta["cost"]))
+    resume = settings.ranks.share(resume)
+    every = max(1, steps // 200)
+
+    def log(record: StepRecord) -> None:
+        if folder is not None and (record.step % every == 0 or record.step == record.steps):
+            folder.note(record)
+
+    shown = progress if settings.show else silent
+    doing = f"distilling {task.name} with {recipe.method}"
+    place = Path() if folder is None else folder.path
+    watchers = [*settings.callbacks, log, *_frames(task, resolved, place, settings.frames)]
+    sent = tracked(settings.trackers, place, recipe.to_toml())
+    with shown(steps, doing) as advance, sent as send:
+        yield (
+            resume,
+            RunOptions(
+                device=settings.device,
+                bf16=recipe.run.precision == "bf16",
+                callbacks=(*watchers, send, _teller(advance)),
+                save=None if folder is None else folder.save,
+                save_every=recipe.run.checkpoint_every,
+                stop=settings.stop,
+                experts=settings.experts,
+                counted=settings.counted,
+                tell=lambda note: advance(0, note),
+                ranks=settings.ranks,
+            ),
+        )
 
 
 def _frames(task: Task, resolved: Resolved, folder: Path, frames: int) -> list[Callable[[StepRecord], None]]:
