@@ -7,6 +7,7 @@ import pytest
 import torch
 from attar import precision_choice
 from attar.devices import has_bf16
+from attar.objectives.dm import DMMethod
 from attar.plugins import StandsBf16
 from attar.precision_choice import decided, operations
 from attar.recipe import Recipe, resolve, stored_recipe
@@ -17,7 +18,10 @@ from attar.testing import toy_task
 IMAGE = (3, 16, 16)
 LARGE = "convnet,depth=3,width=128"
 # Those of the table in docs/speed.md; one-step is dsa with one stay.
-SHOWN = {"cafe", "datadam", "dc", "dm", "dsa", "frepo", "idm", "m3d", "ncfm", "one-step", "rtp"}
+SHOWN = {
+    *("cafe", "datadam", "datm", "dc", "dd", "dm", "dsa", "frepo", "idc", "idm", "m3d", "mtt"),
+    *("ncfm", "one-step", "rat-bptt", "rfad", "rtp", "sre2l", "tesla"),
+}
 
 
 @pytest.fixture
@@ -66,9 +70,13 @@ def test_a_large_network_of_a_method_that_stands_it_computes_in_bfloat16(able, c
     assert chosen(model=LARGE) == "bf16"
 
 
-@pytest.mark.parametrize("method", ["idc", "random"])
-def test_methods_that_were_not_seen_to_stand_it_do_not(able, chosen, method):
-    assert chosen(method, **({} if method == "random" else {"model": LARGE})) == "fp32"
+def test_a_method_that_was_not_seen_to_stand_it_does_not(able, chosen, monkeypatch):
+    monkeypatch.setattr(DMMethod, "stands_bf16", False)
+    assert chosen("dm", model=LARGE) == "fp32"
+
+
+def test_a_selector_has_nothing_that_could_run_in_it(able, chosen):
+    assert chosen("random") == "fp32"
 
 
 def test_a_small_network_gains_nothing(able, chosen):

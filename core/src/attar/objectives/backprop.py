@@ -141,8 +141,8 @@ class BackpropMethod:
     Settings: type[BackpropSettings]
     label_kinds: tuple[LabelKind, ...] = ("hard", "probability")
     api = 1
+    stands_bf16 = True
     conformance_settings: Mapping[str, object] = field(default_factory=dict)
-    stands_bf16: bool = False
 
     def build(self, settings: BackpropSettings) -> Objective:
         """Return the loss after training × fresh models."""
@@ -188,7 +188,6 @@ RTP = BackpropMethod(
     "for Neural Networks, NeurIPS 2022",
     Settings=RTPSettings,
     conformance_settings={"inner": 3, "rate": 0.1, "parameterization": "plain"},
-    stands_bf16=True,
 )
 RAT_BPTT = BackpropMethod(
     summary="RaT-BPTT: as DD, with Adam, through a window at a random place of the training",

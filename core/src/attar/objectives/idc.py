@@ -46,6 +46,7 @@ class IDCMethod:
     """Registers IDC."""
 
     api = 1
+    stands_bf16 = True
     summary = "IDC: gradients of models trained on real data, samples stored as mosaics"
     reference = "Kim et al., Dataset Condensation via Efficient Synthetic-Data Parameterization, ICML 2022"
     Settings = IDCSettings

@@ -162,6 +162,7 @@ class RFADMethod(_Ridge):
     """Registers RFAD."""
 
     Settings = RFADSettings
+    stands_bf16 = True
 
     def build(self, settings: RFADSettings) -> Objective:
         """Return ridge regression on features × fresh models side by side."""

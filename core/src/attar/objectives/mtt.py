@@ -155,6 +155,7 @@ class TrajectoryMethod:
     label_kinds: tuple[LabelKind, ...] = ("hard", "probability")
     api = 1
     conformance_settings: Mapping[str, object] = field(default_factory=dict)
+    stands_bf16: bool = False
 
     def build(self, settings: TrajectorySettings) -> Objective:
         """Return the distance of parameters × trajectories of experts."""
@@ -204,12 +205,14 @@ MTT = TrajectoryMethod(
     reference="Cazenave et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022",
     Settings=MTTSettings,
     conformance_settings=_QUICK,
+    stands_bf16=True,
 )
 TESLA = TrajectoryMethod(
     summary="TESLA: as MTT, in constant memory, each step differentiated for itself",
     reference="Cui et al., Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory, ICML 2023",
     Settings=TESLASettings,
     conformance_settings=_QUICK,
+    stands_bf16=True,
 )
 DATM = TrajectoryMethod(
     summary="DATM: as MTT, from stretches as hard as the set is large, with learned labels",
@@ -218,4 +221,5 @@ DATM = TrajectoryMethod(
     Settings=DATMSettings,
     label_kinds=("probability", "hard"),
     conformance_settings=_QUICK,
+    stands_bf16=True,
 )

@@ -150,6 +150,7 @@ class SRe2LMethod:
     """Registers SRe2L."""
 
     api = 1
+    stands_bf16 = True
     summary = "SRe2L: samples recovered from a trained network's normalization statistics, and labeled by it"
     reference = "Yin et al., Squeeze, Recover and Relabel: Dataset Condensation at ImageNet Scale From A New "
     reference += "Perspective, NeurIPS 2023"
