@@ -24,6 +24,7 @@ from attar.tensor import TensorTask
 from safetensors.torch import load_file, save_file
 
 STEPS = 20
+THREADS = Path("/proc/self/task")
 # By classes: a sum over them. By models: not, so that each process takes a model.
 CASES = {"dm": 1, "dsa": 1, "m3d": 1, "ncfm": 2, "frepo": 2}
 SETTINGS = {"dsa": {"outer": 3, "inner": 2, "per_class": 16}, "frepo": {"pool": 2, "per_class": 16}}
@@ -95,6 +96,8 @@ def main(name, folder):
     with joined(torch.device("cpu")) as ranks:
         values, loss = distilled(name, ranks)
         save_file({"values": values, "loss": torch.tensor(loss)}, Path(folder) / f"{ranks.rank}.safetensors")
+    if THREADS.is_dir():
+        print(*(thread.read_text().strip() for thread in THREADS.glob("*/comm")))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -108,6 +111,13 @@ def test_two_processes_make_the_set_of_one(name, tmp_path):
     assert float(parts[0]["loss"]) == pytest.approx(loss, rel=1e-6)
     start = attar.task("tensor", data="digits").draw(2, derive(0, "init")).inputs
     assert float((alone - start).abs().max()) > 1e-3
+
+
+@pytest.mark.skipif(not THREADS.is_dir(), reason="this system does not list the threads of a process")
+def test_no_thread_of_the_group_outlives_it(tmp_path):
+    """One that is there when the interpreter ends may abort the process."""
+    found = launched([str(Path(__file__))], 2, tmp_path, "dm", tmp_path)
+    assert [("python" in out, "gloo" in out) for (out, _), _ in found] == [(True, False)] * 2, found
 
 
 DISTILL = ("-m", "attar", "distill", "tensor", "--data", "digits", "--method", "dm", "--ipc", "1")

@@ -8,6 +8,7 @@ all take the same optimizer step.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -134,6 +135,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     if not torch.distributed.is_available():
         raise UsageError("this PyTorch has no torch.distributed; start one process, without torchrun")
+    # Its functions keep the group that is there when it is first imported, as other parts of PyTorch do
+    # sooner or later. A group that is kept has threads when the interpreter ends, some of which abort it.
+    importlib.import_module("torch.distributed.nn")
     backend = "nccl" if device.type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend)
     try:
