@@ -6,9 +6,11 @@ import signal
 import pytest
 from attar.cli import leaderboard
 from attar.comparison import sets
+from attar.owned import LIST
 from attar.run_folder import RunFolder
 
 FILES = {
+    LIST,
     "accuracy-bytes.png",
     "accuracy-cpu.png",
     "comparison.json",
@@ -168,5 +170,5 @@ def test_force_replaces_and_a_strangers_folder_is_kept(compare, tmp_path, monkey
     assert len(made) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["board"]
     assert len(list((tmp_path / "board" / "runs").iterdir())) == 1
-    (tmp_path / "board" / "plan.json").unlink()
-    assert "holds something else than a comparison" in compare("--force").refusal
+    (tmp_path / "board" / "runs" / "thesis.docx").write_text("keep")
+    assert "holds 'runs/thesis.docx', which Attar did not write" in compare("--force").refusal

@@ -79,7 +79,7 @@ def test_an_export_is_replaced_only_when_asked(cli, finished, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").touch()
     told = cli("export", finished, "--format", "npz", "--out", "photos", "--force").refusal
-    assert "holds something else than an export, so --force does not delete it" in told
+    assert "was not written by Attar" in told
 
 
 @pytest.mark.parametrize(("command", "model"), [("export", ExportResult), ("push", PushRecord)])

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from attar.checkpoint import Checkpoints
+from attar.owned import LIST
 
 
 def test_an_occupied_folder_is_left_alone(distill, finished, contents):
@@ -94,7 +95,7 @@ def test_what_the_disk_refuses_is_one_sentence(distill, monkeypatch, number):
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
-    assert "run/recipe.toml'" in distill("run").refusal
+    assert "cannot write 'run'" in distill("run").refusal
 
 
 @pytest.mark.parametrize("step", [4, 6])
@@ -119,6 +120,7 @@ def test_a_full_disk_at_the_artifact_loses_nothing(distill, tmp_path, disk_full)
     assert not (run / "artifact").exists()
     assert distill(run, "--resume").code == 0
     assert sorted(path.name for path in run.iterdir()) == [
+        LIST,
         "artifact",
         "checkpoint",
         "log.jsonl",
@@ -148,7 +150,7 @@ def test_files_of_an_artifact_are_made_durable(distill, tmp_path, monkeypatch):
 
 def test_nothing_is_left_beside_a_run(distill, tmp_path):
     assert distill("run").code == 0
-    assert [path.name for path in tmp_path.rglob(".*")] == []
+    assert [path for path in tmp_path.rglob(".*")] == [tmp_path / "run" / LIST]
 
 
 def test_a_picture_is_not_overwritten(cli, finished, tmp_path):
@@ -168,7 +170,7 @@ def test_a_picture_does_not_take_the_place_of_a_folder(cli, finished, tmp_path):
 def test_a_shown_set_does_not_take_the_place_of_a_folder_of_others(cli, finished, tmp_path):
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "note").write_text("keep")
-    assert "something else" in cli("show", finished, "--out", "place", "--force").refusal
+    assert "was not written by Attar" in cli("show", finished, "--out", "place", "--force").refusal
     assert (tmp_path / "place" / "note").read_text() == "keep"
     assert cli("show", finished, "--out", "new").code == 0
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"picture.png", "shown.json"}

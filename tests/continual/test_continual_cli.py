@@ -2,6 +2,7 @@ import csv
 import json
 
 import pytest
+from attar.owned import LIST
 from attar_continual.comparing import RunOptions, compare
 from attar_continual.results import ContinualResult
 from attar_continual.settings import ContinualRecipe
@@ -24,7 +25,8 @@ def test_a_run_says_what_it_found_and_leaves_it_in_a_folder(cli, tmp_path):
     assert "distilled" in found.out
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
-        *("recipe.toml", "result.json", "jobs", "table.md", "table.csv", "accuracy.png", "forgetting.png")
+        *("recipe.toml", "result.json", "jobs", "table.md", "table.csv", "accuracy.png", "forgetting.png"),
+        LIST,
     }
 
 

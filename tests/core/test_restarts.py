@@ -10,6 +10,7 @@ from attar.artifact import load
 from attar.cost import Cost
 from attar.errors import UsageError
 from attar.experts import Experts
+from attar.owned import LIST
 from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.runner import Stopped
@@ -54,7 +55,7 @@ def test_the_best_on_held_out_data_is_kept(digits, best, monkeypatch):
 
 def test_the_folder_is_that_of_one_run_and_the_cost_that_of_all(digits, best):
     artifact, out = best
-    assert {path.name for path in out.iterdir()} == {"recipe.toml", "log.jsonl", "artifact"}
+    assert {path.name for path in out.iterdir()} == {"recipe.toml", "log.jsonl", "artifact", LIST}
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
     assert load(out).manifest == artifact.manifest

@@ -12,6 +12,7 @@ import torch
 from attar.api import distill, task
 from attar.artifact import load
 from attar.errors import UsageError
+from attar.owned import LIST, foreign
 from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve, stored_recipe
 from attar.registry import Registry
 from attar.runner import Stopped
@@ -48,7 +49,8 @@ def test_an_artifact_knows_how_its_data_were_loaded():
 def test_a_run_leaves_recipe_log_checkpoints_and_artifact(blobs, tmp_path):
     artifact = distill(blobs(), **SETTINGS, out=tmp_path / "run")
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert found == {"recipe.toml", "log.jsonl", "checkpoint", "artifact"}
+    assert found == {"recipe.toml", "log.jsonl", "checkpoint", "artifact", LIST}
+    assert foreign(tmp_path / "run") == []
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert load(tmp_path / "run").manifest == artifact.manifest
@@ -230,17 +232,20 @@ def test_data_that_cannot_be_had_are_one_sentence(changes, sentence):
 def test_a_folder_of_other_things_is_never_replaced(blobs, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "dear.jpg").write_bytes(b"dear")
-    with pytest.raises(UsageError, match="holds something else than a run or an artifact"):
+    with pytest.raises(UsageError, match="was not written by Attar"):
         distill(blobs(), **SETTINGS, out=tmp_path / "photos", force=True)
     assert files(tmp_path / "photos") == {"dear.jpg": b"dear"}
 
 
-def test_what_a_killed_process_left_is_cleared_on_resume(blobs, tmp_path):
+def test_what_a_killed_process_left_is_cleared_on_resume_and_nothing_else(blobs, tmp_path):
     stop_after(2, blobs(), tmp_path / "run")
-    (tmp_path / "run" / "checkpoint" / ".step-000000002.abc").mkdir()
-    (tmp_path / "run" / ".log.jsonl.abc").write_bytes(b"")
+    (tmp_path / "run" / "checkpoint" / ".step-000000002.0123abcd.attar-new").mkdir()
+    (tmp_path / "run" / ".log.jsonl.0123abcd.attar-old").write_bytes(b"")
+    mine = {tmp_path / "run" / ".git", tmp_path / "run" / "checkpoint" / ".env", tmp_path / "run" / "notes"}
+    for path in mine:
+        path.write_bytes(b"dear")
     distill(blobs(), **SETTINGS, out=tmp_path / "run", resume=True)
-    assert not list((tmp_path / "run").rglob(".*"))
+    assert set(foreign(tmp_path / "run")) == mine
 
 
 def test_a_forced_run_that_died_before_the_swap_takes_its_place_on_resume(blobs, tmp_path):

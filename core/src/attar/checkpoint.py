@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from attar.errors import InternalError, UsageError
-from attar.files import disk_errors, read_json, staged_folder, to_json
+from attar.files import disk_errors, read_json, to_json
+from attar.folders import staged_folder
+from attar.owned import discard
 
 __all__ = ["Checkpoint", "Checkpoints", "pack", "unpack"]
+
+
+_STEP = re.compile(r"step-\d{9,}")
+"""Name of a checkpoint's folder."""
 
 
 def pack(tree: Any) -> tuple[dict[str, Tensor], Any]:
@@ -88,7 +94,8 @@ class Checkpoints:
         self._keep = keep
 
     def _steps(self) -> list[Path]:
-        return sorted(self._folder.glob("step-*")) if self._folder.is_dir() else []
+        found = self._folder.glob("step-*") if self._folder.is_dir() else ()
+        return sorted(path for path in found if _STEP.fullmatch(path.name))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all, and drop the oldest.
@@ -101,11 +108,11 @@ class Checkpoints:
         header = {"step": checkpoint.step, "meta": checkpoint.meta, "state": skeleton}
         header["digest"] = _digest(header, content)
         target = self._folder / f"step-{checkpoint.step:09d}"
-        with staged_folder(target, force=True) as aside, disk_errors(target):
+        with staged_folder(target, force=True, compared=False) as aside, disk_errors(target):
             (aside / "state.safetensors").write_bytes(content)
             (aside / "state.json").write_bytes(to_json(header))
         for old in self._steps()[: -self._keep]:
-            shutil.rmtree(old, ignore_errors=True)
+            discard(old)
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, or None.

@@ -128,7 +128,7 @@ def evaluate_sets(
         against=_against(rows, arch, len(sets), details) if sets[0].syn.label_kind == "hard" else {},
         per_class=_per_class(rows["set", arch], task.classes),
         confusion=_confusion(rows["set", arch]),
-        data_changed=any(a.manifest.data.fingerprint != task.fingerprint for a in sets),
+        data_changed=any(a.manifest.data.fingerprint not in ("", task.fingerprint) for a in sets),
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import shutil
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from attar.errors import UsageError
 from attar.expert_training import ExpertSpec, Trajectory, train_expert
 from attar.files import disk_errors, write_file
 from attar.jobs import Workers, in_others, results
+from attar.owned import claim, discard
 from attar.settings import Record
 
 __all__ = [
@@ -298,6 +298,9 @@ class Experts:
     def _make_one(self, index: int, told: Callable[[int, float], None], stop: Callable[[], bool]) -> None:
         """Train one expert and write its file."""
         begun = self.path(index).with_suffix(BEGUN)
+        if not begun.exists():
+            with disk_errors(begun):
+                claim(begun, "expert")
         made = train_expert(
             self.task,
             self.arch,
@@ -309,7 +312,7 @@ class Experts:
             stop=stop,
         )
         self._write(index, made)
-        shutil.rmtree(begun, ignore_errors=True)
+        discard(begun)
 
     def _write(self, index: int, made: Trajectory) -> None:
         kind = torch.float16 if self.spec.dtype == "float16" else torch.float32

@@ -17,7 +17,8 @@ from attar.batch import Batch, Structured, map_inputs
 from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
-from attar.files import check_free, disk_errors, read_json, staged_folder, to_json
+from attar.files import disk_errors, to_json
+from attar.folders import check_free, staged_folder
 from attar.plugins import AsGraph, Export, ExportType, Tabular
 from attar.registry import Registry
 from attar.reports import Score
@@ -120,12 +121,11 @@ def export(
     """
     chosen, kind = _chosen(artifact, format, dtype, registry)
     target = Path(folder)
-    check_free(target, force)
-    _check_ours(target)
+    check_free(target, force, "export")
     batch, info = artifact.decode(), artifact.info
     largest, mean = _difference(batch, chosen.rounded(batch, info, kind))
     reading = {"format": format, "dtype": kind, "classes": list(info.classes), **chosen.reading(info, kind)}
-    with staged_folder(target, force=force) as aside:
+    with staged_folder(target, force=force, kind="export") as aside:
         chosen.write(batch, info, kind, aside)
         with disk_errors(target):
             (aside / PREPROCESSING).write_bytes(to_json(reading))
@@ -145,22 +145,6 @@ def export(
         mean=mean,
         clipped=chosen.clipped(batch, info, kind),
     )
-
-
-def _check_ours(path: Path) -> None:
-    """Refuse to replace a folder that is no earlier export."""
-    with disk_errors(path):
-        if not path.is_dir() or not any(path.iterdir()):
-            return
-        try:
-            ours = {"format", "dtype", "classes"} <= set(read_json(path / PREPROCESSING))
-        except (UsageError, TypeError):
-            ours = False
-    if not ours:
-        raise UsageError(
-            f"the folder {str(path)!r} holds something else than an export, so --force does not delete it; "
-            f"choose another --out"
-        )
 
 
 def _tensors(inputs: Any) -> Iterator[Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import time
 import unicodedata
 import uuid
@@ -15,24 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from attar.errors import UsageError
+from attar.owned import FileList, content_digest
 
 __all__ = [
-    "OWN",
-    "check_free",
-    "check_ours",
+    "beside",
     "disk_errors",
     "move",
     "portable_names",
     "read_json",
-    "staged_folder",
-    "swap",
     "sync_folder",
     "to_json",
     "write_file",
 ]
-
-OWN = ("recipe.toml", "manifest.json", "ipc-1", "shown.json")
-"""Files of which runs, artifacts, demos and shown sets have one: ``--force`` deletes nothing else."""
 
 WINDOWS = os.name == "nt"
 """Whether files behave as on Windows: what is open cannot be moved, deleted or replaced."""
@@ -116,15 +109,29 @@ def move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, *, grows: bool = False) -> None:
     """Write a file aside, make it durable and move it into place.
 
+    In a folder that has a list of Attar's files, the file is put on it.
+
+    Args:
+        path: The file.
+        content: All of it.
+        grows: Whether it will be appended to, so that its content is not compared later.
+
     Raises:
-        UsageError: If the disk is full or the folder cannot be written.
+        UsageError: If the disk is full, the folder cannot be written, or a file of the user's is in the way.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        known = FileList.of(path)
+        if known is not None:
+            if os.path.lexists(path) and not known.holds(path, known.name(path)):
+                raise UsageError(
+                    f"the file {str(path)!r} was not written by Attar, or was changed since; move it away"
+                )
+            known.add([(known.name(path), None if grows else content_digest(content))])
+        aside = beside(path, "new")
         try:
             with open(aside, "wb") as file:
                 file.write(content)
@@ -136,84 +143,9 @@ def write_file(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
 
 
-def check_free(path: Path, force: bool) -> None:
-    """Refuse a folder that exists, unless it is empty or `force` is given.
-
-    Raises:
-        UsageError: If the folder holds anything, or is a file.
-    """
-    with disk_errors(path):
-        if path.is_file():
-            raise UsageError(f"{str(path)!r} is a file; choose another --out")
-        occupied = path.exists() and any(path.iterdir())
-    if occupied and not force:
-        raise UsageError(
-            f"the folder {str(path)!r} exists and is not empty; choose another --out, "
-            f"continue it with --resume, or replace it with --force"
-        )
-
-
-def check_ours(path: Path) -> None:
-    """Refuse to replace a folder that no command of ours wrote.
-
-    Raises:
-        UsageError: If the folder holds anything else than a run, an artifact or a demo.
-    """
-    with disk_errors(path):
-        if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in OWN):
-            raise UsageError(
-                f"the folder {str(path)!r} holds something else than a run or an artifact, so --force "
-                f"does not delete it; choose another --out"
-            )
-
-
-@contextmanager
-def staged_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield an empty folder beside `path` that becomes `path` when the block ends well.
-
-    With `force`, what stood there is moved away first and deleted last.
-
-    Raises:
-        UsageError: If `path` is occupied and `force` is not given, or the disk refuses.
-    """
-    check_free(path, force)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        aside.mkdir()
-        try:
-            yield aside
-            _sync_tree(aside)
-            swap(aside, path)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync_tree(path: Path) -> None:
-    """Make every file below a folder durable."""
-    for place, _, names in os.walk(path):
-        for name in names:
-            # Windows syncs only files that are open for writing.
-            with open(Path(place) / name, "rb+") as file:
-                os.fsync(file.fileno())
-        sync_folder(Path(place))
-
-
-def swap(new: Path, path: Path) -> None:
-    """Move `new` to `path`; what stood there is moved away before, and deleted last."""
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-    replacing = path.exists()
-    if replacing:
-        move(path, old)
-    try:
-        move(new, path)
-    except OSError:
-        if replacing:
-            old.rename(path)
-        raise
-    sync_folder(path.parent)
-    if replacing:
-        shutil.rmtree(old, ignore_errors=True)
+def beside(path: Path, what: str) -> Path:
+    """Return a name beside a path for what is on its way there (``new``) or was there (``old``)."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.attar-{what}")
 
 
 def to_json(value: Any) -> bytes:

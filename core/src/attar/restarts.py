@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from attar.cost import Cost, Meter
 from attar.errors import InternalError, UsageError
 from attar.files import write_file
 from attar.held_out import held_out_accuracy
+from attar.owned import adopt, discard
 from attar.recipe import Resolved
 from attar.rng import derive
 from attar.run_folder import RunSettings
@@ -90,6 +90,8 @@ def best_run(
         out = None if place is None else place / FOLDER / str(number)
         # A run's folder has a recipe as soon as it was begun.
         begun = out is not None and (out / "recipe.toml").is_file()
+        if place is not None and out is not None:
+            adopt(place, out)
         # All runs share what the first one prepares.
         each = replace(settings, out=out, resume=begun, force=False, counted=number > 0)
         artifact = distill(_single(resolved, number), each)
@@ -99,7 +101,7 @@ def best_run(
     best = max(range(len(made)), key=lambda k: judgments[k].accuracy)
     if place is not None:
         log = place / FOLDER / str(best) / "log.jsonl"
-        write_file(place / "log.jsonl", log.read_bytes() if log.is_file() else b"")
+        write_file(place / "log.jsonl", log.read_bytes() if log.is_file() else b"", grows=True)
     cost = Cost()
     for artifact, judgment in zip(made, judgments, strict=True):
         cost = cost.plus(artifact.manifest.cost).plus(judgment.cost)
@@ -118,7 +120,7 @@ def best_run(
 
 def clear_runs(place: Path) -> None:
     """Remove the runs that a complete whole was chosen from."""
-    shutil.rmtree(place / FOLDER, ignore_errors=True)
+    discard(place / FOLDER)
 
 
 def _single(resolved: Resolved, number: int) -> Resolved:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +14,17 @@ from attar.checkpoint import Checkpoint, Checkpoints
 from attar.contracts import State
 from attar.cost import Cost
 from attar.errors import InternalError, UsageError
-from attar.files import check_free, check_ours, disk_errors, swap, write_file
+from attar.files import disk_errors, write_file
+from attar.folders import OutputFolder, check_free
 from attar.ranks import ALONE, Ranks
 from attar.recipe import Recipe, stored_recipe
 from attar.runner import StepRecord
 from attar.tracking import check_trackers
 
 __all__ = ["RunFolder", "RunSettings"]
+
+KIND = "run"
+"""Kind of the folder, in the list of its files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +77,7 @@ class RunSettings:
         if self.out is None and (self.frames or self.trackers):
             raise UsageError("frames and trackers need the folder of a run; name one with out")
         if self.out is not None and not self.resume:
-            check_free(self.out, self.force)
-            check_ours(self.out)
+            check_free(self.out, self.force, KIND)
 
     def silent(self) -> RunSettings:
         """Return what a process that only takes its part is told: it writes and shows nothing."""
@@ -97,27 +99,27 @@ class RunFolder:
     ) -> None:
         if settings.out is None:
             raise InternalError("a run without a folder was asked for its files")
-        # "." and ".." have no name that something could stand beside.
-        named = settings.out.name not in ("", "..")
-        self.target = settings.out if named else settings.out.resolve()
-        self.beside = self.target.with_name(f".{self.target.name}.forced")
         self.recipe, self.environment, self.code = recipe, environment, code
         if not settings.resume:
             settings.check()
-        replacing = settings.force and self.target.is_dir() and any(self.target.iterdir())
-        self.path = self.beside if replacing else self.target
+        self._output = OutputFolder(settings.out, KIND, force=settings.force)
+        self.target, self.path = self._output.target, self._output.path
         self.checkpoints = Checkpoints(self.path / "checkpoint")
         self.log = self.path / "log.jsonl"
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._output.__exit__(*problem)
 
     def begin(self, settings: RunSettings) -> Checkpoint | None:
         """Prepare the folder and return the checkpoint to continue from."""
         if settings.resume:
             return self._continue(settings)
-        if self.path == self.beside:
-            shutil.rmtree(self.beside, ignore_errors=True)
-        else:
-            check_free(self.target, force=False)
+        self._output.begin()
         write_file(self.path / "recipe.toml", self.recipe.to_toml().encode())
+        write_file(self.log, b"", grows=True)
         return None
 
     def finished(self) -> bool:
@@ -150,10 +152,7 @@ class RunFolder:
 
     def _continue(self, settings: RunSettings) -> Checkpoint | None:
         self._same_recipe()
-        for place in (self.path, self.path / "checkpoint"):
-            # What a killed process was writing aside.
-            for left in place.glob(".*"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        self._output.resume()
         found = self.checkpoints.newest()
         if found is None:
             self._cut_log(0)
@@ -192,7 +191,7 @@ class RunFolder:
                     kept.append(line)
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue
-        write_file(self.log, "".join(f"{line}\n" for line in kept).encode())
+        write_file(self.log, "".join(f"{line}\n" for line in kept).encode(), grows=True)
 
     def save(self, step: int, state: State, cost: Cost) -> None:
         """Write a checkpoint."""
@@ -217,7 +216,4 @@ class RunFolder:
 
     def take_place(self) -> None:
         """Let a run that replaces another take its place, once it is complete."""
-        if self.path != self.beside:
-            return
-        with disk_errors(self.target):
-            swap(self.beside, self.target)
+        self._output.take_place()

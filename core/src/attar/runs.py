@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -193,13 +193,34 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     if settings.out is None:
         settings.check()
     check_recipe(task, resolved)
-    again = several(resolved, settings)
+    several(resolved, settings)
     environment = Environment.current(str(settings.device), recipe.run.precision)
     code = code_of(str(recipe.objective.get("model", "")) or task.architecture, task.architectures)
-    folder = RunFolder(recipe, settings, environment, code) if settings.out is not None else None
+    with ExitStack() as stack:
+        folder = None
+        if settings.out is not None:
+            folder = stack.enter_context(RunFolder(recipe, settings, environment, code))
+        return _carried_out(task, resolved, settings, environment, folder or place, registry)
+
+
+def _carried_out(
+    task: Task,
+    resolved: Resolved,
+    settings: RunSettings,
+    environment: Environment,
+    place: RunFolder | Path | None,
+    registry: Registry,
+) -> Artifact:
+    """Return the artifact of a run.
+
+    `place` is its folder, which no other process writes to; for a process that writes nothing, the path.
+    """
+    ranks = settings.ranks
+    folder = place if isinstance(place, RunFolder) else None
+    again = several(resolved, settings)
     if ranks.share(folder is not None and settings.resume and folder.finished()):
         logger.info("the run is complete already")
-        complete = load(folder.path if folder is not None else place or Path(), registry=registry)
+        complete = load(place.path if isinstance(place, RunFolder) else place or Path(), registry=registry)
         if folder is not None:
             folder.take_place()
         return complete

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from attar.errors import UsageError
+from attar.owned import recording
 from attar.runner import StepRecord
 from attar.settings import unknown
 
@@ -32,7 +33,11 @@ def _tensorboard(run: Path, settings: Mapping[str, Any]) -> Iterator[Send]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise _missing("tensorboard", "tensorboard", error) from error
-    writer = SummaryWriter(str(run / "tensorboard"))
+    with recording(run / "tensorboard"):
+        yield from _events(SummaryWriter(str(run / "tensorboard")), settings)
+
+
+def _events(writer: Any, settings: Mapping[str, Any]) -> Iterator[Send]:
     try:
         writer.add_text("recipe", f"```toml\n{settings['recipe']}\n```")
 
@@ -52,11 +57,12 @@ def _wandb(run: Path, settings: Mapping[str, Any]) -> Iterator[Send]:
     except ImportError as error:
         raise _missing("wandb", "wandb", error) from error
     # Account, project and whether it works offline come from its own settings and environment.
-    session = wandb.init(name=run.name, dir=str(run), config=dict(settings))
-    try:
-        yield lambda step, figures: session.log(dict(figures), step=step)
-    finally:
-        session.finish()
+    with recording(run / "wandb"):
+        session = wandb.init(name=run.name, dir=str(run), config=dict(settings))
+        try:
+            yield lambda step, figures: session.log(dict(figures), step=step)
+        finally:
+            session.finish()
 
 
 @contextmanager

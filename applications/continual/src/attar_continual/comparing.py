@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from attar.contracts import Task
 from attar.errors import UsageError
-from attar.files import check_free, check_ours, read_json, swap, to_json, write_file
+from attar.files import read_json, to_json, write_file
+from attar.folders import OutputFolder, check_free
 from attar.jobs import Workers, in_others, persistently
 from attar.recipe import resolve
 from attar.registry import Registry
@@ -26,6 +28,9 @@ __all__ = ["RunOptions", "compare"]
 
 RECIPE = "recipe.toml"
 RESULT = "result.json"
+
+KIND = "continual run"
+"""Kind of the folder, in the list of its files."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +168,25 @@ def compare(
     check(task, recipe, registry or Registry())
     # What the data are tells results of others apart.
     recipe = recipe.model_copy(update={"data": data_used(task, recipe.data)})
-    target = options.out
-    if target is not None:
-        options = replace(options, out=_begun(target, recipe, options))
+    with ExitStack() as stack:
+        folder = None
+        if options.out is not None:
+            if not options.resume:
+                check_free(options.out, options.force, KIND)
+            folder = stack.enter_context(OutputFolder(options.out, KIND, force=options.force))
+            # Jobs that are finished beside a folder that is to be replaced are not done again.
+            folder.start(resume=options.resume or options.force)
+            write_file(folder.path / RECIPE, recipe.to_toml().encode())
+            options = replace(options, out=folder.path)
+        result = _compared(task, recipe, options)
+        if folder is not None:
+            write_file(folder.path / RESULT, to_json(result.model_dump(mode="json")))
+            folder.take_place()
+    return result
+
+
+def _compared(task: Task, recipe: ContinualRecipe, options: RunOptions) -> ContinualResult:
+    """Do all jobs, and say what came of them."""
     seeds = tuple(range(recipe.run.seed, recipe.run.seed + recipe.seeds))
     items = [
         (method, seed, recipe.budget) for method in METHODS if method in recipe.methods for seed in seeds
@@ -180,7 +201,7 @@ def compare(
         size = max(job.bytes[-1] for job in jobs if job.method.startswith("distilled"))
         more = [(method, seed, Budget(bytes=size)) for method in real for seed in seeds]
         equal = _carried_out(task, recipe, more, options, len(items), of)
-    result = ContinualResult(
+    return ContinualResult(
         methods=_by_method(jobs),
         equal_bytes=_by_method(equal),
         data=task.name,
@@ -191,24 +212,6 @@ def compare(
         architecture=recipe.model or task.architecture,
         seeds=seeds,
     )
-    if options.out is not None and target is not None:
-        write_file(options.out / RESULT, to_json(result.model_dump(mode="json")))
-        if options.out != target:
-            swap(options.out, target)
-    return result
-
-
-def _begun(out: Path, recipe: ContinualRecipe, options: RunOptions) -> Path:
-    """Prepare the folder of a run, and return where it is written until it is complete."""
-    place = out
-    if options.force and out.exists() and not options.resume:
-        check_ours(out)
-        place = out.with_name(f".{out.name}.new")
-    elif not options.resume:
-        check_free(out, force=False)
-    place.mkdir(parents=True, exist_ok=True)
-    write_file(place / RECIPE, recipe.to_toml().encode())
-    return place
 
 
 def _by_method(jobs: Sequence[JobResult]) -> dict[str, MethodResult]:

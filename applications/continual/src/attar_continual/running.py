@@ -13,6 +13,7 @@ from typing import Any
 from attar.contracts import Task
 from attar.errors import InternalError
 from attar.optim import OptimSpec
+from attar.owned import recording
 from attar.rng import derive, scoped
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.logging import CSVLogger, TensorboardLogger
@@ -99,6 +100,9 @@ def _loggers(job: Job) -> Iterator[list[Any]]:
     with ExitStack() as stack:
         made: list[Any] = []
         folder = job.folder
+        if folder is not None:
+            for name in job.logs:
+                stack.enter_context(recording(folder / name))
         if folder is not None and "csv" in job.logs:
             made.append(CSVLogger(str(folder / "csv")))
             stack.callback(made[-1].close)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from attar.files import staged_folder, write_file
+from attar.files import write_file
+from attar.folders import staged_folder
 
 __all__ = ["write_folder"]
 
@@ -115,7 +116,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], *, force: bool) -> Pat
         f"{PACKAGE}/server_app.py": _SERVER,
         f"{PACKAGE}/client_app.py": _CLIENT,
     }
-    with staged_folder(folder, force=force) as aside:
+    with staged_folder(folder, force=force, kind="federated app") as aside:
         for name, text in files.items():
             write_file(aside / name, text.encode())
     return folder

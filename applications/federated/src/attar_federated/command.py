@@ -12,7 +12,8 @@ from attar.api import name_of
 from attar.cli import tables
 from attar.cli.work import begin, cache_mode
 from attar.errors import UsageError
-from attar.files import portable_names, staged_folder, to_json, write_file
+from attar.files import portable_names, to_json, write_file
+from attar.folders import staged_folder
 from attar.progress import progress, silent
 from attar.registry import Registry
 from attar.runs import interruptible
@@ -157,7 +158,8 @@ def _carry_out(recipe: FederatedRecipe, how: How) -> None:
                 )
         except Interrupted:
             raise SystemExit(_stopped(place)) from None
-    write_file(place / "clients.png", clients_plot(outcome.result.counts, task.classes, doing))
+    if outcome.result.counts:
+        write_file(place / "clients.png", clients_plot(outcome.result.counts, task.classes, doing))
     own = [(recipe.protocol, outcome.result)]
     write_file(place / "accuracy-bytes.png", rounds_plot(own, "bytes"))
     write_file(place / "accuracy-rounds.png", rounds_plot(own, "rounds"))
@@ -285,7 +287,7 @@ def report(
             )
     made = rows_of(results, accuracy, hold)
     if out is not None:
-        with staged_folder(out, force=force) as aside:
+        with staged_folder(out, force=force, kind="federated report") as aside:
             write_file(aside / "report.json", to_json(made.model_dump(mode="json")))
             write_file(aside / "report.md", to_markdown(made).encode())
             write_file(aside / "accuracy-bytes.png", rounds_plot(results, "bytes"))

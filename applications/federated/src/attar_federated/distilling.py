@@ -21,6 +21,7 @@ from attar_federated.grid import CountingGrid
 from attar_federated.guard import Checked, Expected, checked_set, sender
 from attar_federated.judging import judge
 from attar_federated.learning import learned, union_artifact
+from attar_federated.privacy import check_claim, public_record
 from attar_federated.records import to_text
 from attar_federated.results import Dropped
 from attar_federated.setting import Setting, state_arrays
@@ -123,7 +124,9 @@ class Distilling(Strategy):
             },
             model=self._setting.model,
         )
-        record = data_record(self._setting.task, dict(self._setting.task.options))
+        record = public_record(
+            data_record(self._setting.task, dict(self._setting.task.options)), recipe.privacy
+        )
         record = record.model_copy(update={"name": f"{record.name} of {len(parts)} clients"})
         return union_artifact(
             parts, record, self._setting.modality, method, self._setting.protocol, recipe.run.seed
@@ -145,6 +148,7 @@ class Distilling(Strategy):
                 if client in passed:
                     raise UsageError("it replied before in this round")
                 found = checked_set(reply.content, expected, self._setting.modality)
+                check_claim(found.share, self._setting.recipe.privacy)
                 if found.digest in self._seen:
                     raise UsageError(f"it sent what client {self._seen[found.digest]} sent before")
                 self._seen[found.digest] = client

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from attar.contracts import Task
+from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from attar_federated.clients import distill_share, one_thread, train_locally
 from attar_federated.guard import record_of
-from attar_federated.records import Ask, read_json, to_text
+from attar_federated.policy import NodePolicy
+from attar_federated.records import Ask, Share, read_json, to_text
 from attar_federated.wire import packed, unpacked
 
 __all__ = ["client_app", "server_app"]
+
+logger = logging.getLogger(__name__)
 
 Locate = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[Task, int]]
 """Returns a client's data and number, from the configuration of its node and of the run."""
@@ -37,6 +41,25 @@ def _weights(message: Message) -> dict[str, Tensor] | None:
     }
 
 
+def _private(
+    ask: Ask, policy: NodePolicy, locate: Callable[[], tuple[Task, int]]
+) -> tuple[SyntheticSet, Share]:
+    """Return a set with noise.
+
+    Raises:
+        UsageError: In the same words whatever went wrong with the data: the server sees them.
+    """
+    from attar_federated.privacy import asked_privacy, private_share
+
+    policy.admit(*asked_privacy(ask))
+    try:
+        task, number = locate()
+        return private_share(task, ask, number)
+    except Exception as error:
+        logger.warning("no set was made: %s", error)
+    raise UsageError("the client could not make a set; its own log says why")
+
+
 def client_app(locate: Locate) -> ClientApp:
     """Return the app of a client.
 
@@ -48,13 +71,14 @@ def client_app(locate: Locate) -> ClientApp:
     @app.train("distill")
     def distill(message: Message, context: Context) -> Message:
         """Send a set that stands for what the client has."""
-        from attar_federated.privacy import private_share
-
-        ask = _asked(message)
-        task, number = locate(context.node_config, context.run_config)
+        ask, policy = _asked(message), NodePolicy.of(context.node_config)
         with one_thread():
-            make = distill_share if ask.privacy is None else private_share
-            syn, share = make(task, ask, number, _weights(message))
+            if ask.privacy is None:
+                policy.check_unprotected()
+                task, number = locate(context.node_config, context.run_config)
+                syn, share = distill_share(task, ask, number, _weights(message))
+            else:
+                syn, share = _private(ask, policy, lambda: locate(context.node_config, context.run_config))
         arrays, scales = packed(syn.stored(), ask.wire)
         about = share.model_copy(update={"scales": scales})
         content = RecordDict({"set": arrays, "about": ConfigRecord({"share": to_text(about)})})
@@ -64,6 +88,7 @@ def client_app(locate: Locate) -> ClientApp:
     def train(message: Message, context: Context) -> Message:
         """Send the global network after some training on what the client has."""
         ask, weights = _asked(message), _weights(message)
+        NodePolicy.of(context.node_config).check_unprotected()
         if weights is None:
             raise UsageError("the server sent no network to train")
         task, number = locate(context.node_config, context.run_config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from attar.artifact import Artifact, data_record, load
 from attar.contracts import Task
 from attar.cost import Cost, Meter
 from attar.errors import UsageError
-from attar.files import disk_errors, read_json, swap, to_json, write_file
+from attar.files import disk_errors, read_json, to_json, write_file
+from attar.folders import check_free, staged_folder
+from attar.owned import FileList, claim
 from attar.registry import Registry
 from attar.reports import Score
 from attar.rng import derive
@@ -31,17 +32,21 @@ from attar_federated.around import load_weights
 from attar_federated.clients import one_thread
 from attar_federated.grid import Bytes, CountingGrid, Interrupted, wait_for
 from attar_federated.learning import held_out, learned, tested
-from attar_federated.privacy import guarantee, public_task
+from attar_federated.privacy import guarantee, public_record, public_task
 from attar_federated.results import Dropped, FederatedResult, Round
 from attar_federated.setting import Setting, state_arrays
 from attar_federated.settings import FederatedRecipe
 from attar_federated.strategies import strategy_for
 
-__all__ = ["Outcome", "ServerOptions", "serve"]
+__all__ = ["KIND", "Outcome", "ServerOptions", "serve"]
 
 logger = logging.getLogger(__name__)
 
 RESULT, RECIPE, MODEL = "result.json", "recipe.toml", "model.safetensors"
+LOG = "log.jsonl"
+
+KIND = "federated run"
+"""Kind of the folder, in the list of its files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +187,8 @@ def serve(
     if recipe.privacy is not None:
         task = public_task(task, recipe.privacy)
     # The task says how it was loaded: it names things that a user gave as paths of this machine.
-    known = {"options": dict(task.options), "fingerprint": task.fingerprint}
+    data = public_record(data_record(task, dict(task.options)), recipe.privacy)
+    known = {"options": dict(task.options), "fingerprint": data.fingerprint}
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=known)})
     setting = Setting(recipe, task, registry)
     setting.check()
@@ -197,7 +203,12 @@ def serve(
     if not nodes:
         raise UsageError("no client is there; start at least one before the server")
     if options.out is not None:
-        # Which also says that the folder is a run of ours.
+        if FileList.read(options.out) is None:
+            # A server that was started by Flower itself.
+            check_free(options.out, force=False)
+            claim(options.out, KIND)
+        if not (options.out / LOG).exists():
+            write_file(options.out / LOG, b"", grows=True)
         write_file(options.out / RECIPE, recipe.to_toml().encode())
     with one_thread():
         while len(rounds.rounds) < recipe.last and not rounds.done():
@@ -226,15 +237,11 @@ def _save(rounds: _Rounds) -> None:
         digest=recipe.digest(), rounds=tuple(rounds.rounds), dropped=tuple(rounds.strategy.dropped)
     )
     place = _checkpoint(out)
-    aside = place.with_name(".checkpoint.new")
-    with disk_errors(aside):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+    with staged_folder(place, force=True, compared=False) as aside:
         state = {name: value.contiguous().clone() for name, value in rounds.model.state_dict().items()}
         write_file(aside / MODEL, save(state))
         write_file(aside / "state.json", to_json(saved.model_dump(mode="json")))
-        swap(aside, place)
-    with disk_errors(out), open(out / "log.jsonl", "a", encoding="utf-8") as file:
+    with disk_errors(out), open(out / LOG, "a", encoding="utf-8") as file:
         file.write(json.dumps(rounds.rounds[-1].model_dump(mode="json")) + "\n")
 
 
@@ -292,6 +299,7 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
     for each in rounds.rounds:
         spent = spent.plus(each.bytes)
     cost = meter.read()
+    public = recipe.privacy is None or recipe.privacy.counts == "public"
     result = FederatedResult(
         protocol=recipe.protocol,
         accuracy=Score.of(accuracies),
@@ -310,7 +318,7 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
         samples=0 if union is None else union.manifest.size.decoded,
         dropped=tuple(rounds.strategy.dropped),
         privacy=guarantee(recipe),
-        counts=rounds.options.counts,
+        counts=rounds.options.counts if public else (),
         seconds=round(sum(each.seconds for each in rounds.rounds), 2),
     )
     return Outcome(result=result, network=_trained(rounds, union, cost), union=union)
@@ -318,7 +326,7 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
 
 def _trained(rounds: _Rounds, union: Artifact | None, cost: Cost) -> Trained:
     setting, recipe, task = rounds.setting, rounds.setting.recipe, rounds.setting.task
-    data = data_record(task, dict(task.options))
+    data = public_record(data_record(task, dict(task.options)), recipe.privacy)
     record = ModelRecord(
         data=data,
         set="" if union is None else union.manifest.sha256,

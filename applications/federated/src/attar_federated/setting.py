@@ -15,6 +15,7 @@ from flwr.app import ArrayRecord
 from torch import nn
 
 from attar_federated.clients import check_around
+from attar_federated.privacy import check_apart
 from attar_federated.records import Ask
 from attar_federated.settings import FederatedRecipe
 from attar_federated.wire import packed
@@ -87,6 +88,8 @@ class Setting:
                 f"choose a method that distills"
             )
         check_recipe(self.task, resolved)
+        if self.recipe.privacy is not None:
+            check_apart(self.task, self.model, self.recipe.run.seed)
         if self.recipe.protocol == "feddm":
             check_around(resolved.method, self.recipe.distiller, resolved.settings)
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from attar.contracts import Task
 from attar.errors import UsageError
-from attar.files import check_free, check_ours, swap
+from attar.folders import OutputFolder, check_free
 from attar.registry import Registry
 
 from attar_federated.flower import client_app, server_app
 from attar_federated.grid import InProcessGrid
 from attar_federated.partitions import histogram, partition
-from attar_federated.server import Outcome, ServerOptions, serve
+from attar_federated.server import KIND, Outcome, ServerOptions, serve
 from attar_federated.settings import FederatedRecipe
 
 __all__ = ["Engine", "shares_of", "simulate"]
@@ -72,20 +71,18 @@ def simulate(
         UsageError: If something does not fit.
     """
     options = options or ServerOptions()
-    out = options.out
-    if out is not None and (force or not options.resume):
-        check_free(out, force)
-        if force and out.exists():
-            check_ours(out)
-            # What stands there goes once the new run is complete.
-            beside = out.with_name(f".{out.name}.new")
+    with ExitStack() as stack:
+        folder = None
+        if options.out is not None:
             if not options.resume:
-                shutil.rmtree(beside, ignore_errors=True)
-            options = replace(options, out=beside)
-    with _quiet_flower():
+                check_free(options.out, force, KIND)
+            folder = stack.enter_context(OutputFolder(options.out, KIND, force=force))
+            folder.start(resume=options.resume)
+            options = replace(options, out=folder.path)
+        stack.enter_context(_quiet_flower())
         outcome = _carried_out(task, recipe, engine, options, workers, registry)
-    if out is not None and options.out is not None and options.out != out:
-        swap(options.out, out)
+        if folder is not None:
+            folder.take_place()
     return outcome
 
 

@@ -101,7 +101,7 @@ def dataset_card(manifest: Manifest, *, license: str = "") -> str:
     shown = ", ".join(code(name) for name in data.classes[:50])
     more = f" and {len(data.classes) - 50} more" if len(data.classes) > 50 else ""
     rows = [
-        ("Real data", f"{code(data.name)}, {sum(data.counts):,} training samples"),
+        ("Real data", f"{code(data.name)}, {data.training_samples}"),
         ("Classes", f"{len(data.classes)}: {shown}{more}"),
         ("Samples", f"{size.stored:,} stored, {size.decoded:,} decoded"),
         ("Bytes", f"{size.bytes:,} of tensors, {size.bytes_on_disk:,} on disk"),

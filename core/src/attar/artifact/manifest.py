@@ -53,10 +53,10 @@ class DataRecord(Record):
     Attributes:
         modality: Name of the modality.
         name: Name of the data.
-        fingerprint: Hash of train, validation and preprocessing.
+        fingerprint: Hash of train, validation and preprocessing; "" where it is not told.
         options: The modality's settings that they were loaded with.
         classes: Names of the classes.
-        counts: Training samples per class.
+        counts: Training samples per class; zeros where they are not told.
         axes: Names of a sample's axes.
         preprocessing: What turns raw data into what models take.
         feature: Shape of one sample as models take it; () where an older version left it out.
@@ -78,6 +78,11 @@ class DataRecord(Record):
     license: str = "unknown"
     about: dict[str, Any] = {}
     category: str = TABULAR
+
+    @property
+    def training_samples(self) -> str:
+        """Number of training samples, in words."""
+        return f"{sum(self.counts):,} training samples" if any(self.counts) else "training samples"
 
     @property
     def info(self) -> DataInfo:

@@ -20,7 +20,8 @@ from attar.artifact.remote import download, is_remote
 from attar.batch import Batch
 from attar.contracts import Domain, SyntheticSet
 from attar.errors import AttarError, UsageError
-from attar.files import check_ours, disk_errors, read_json, staged_folder, to_json
+from attar.files import disk_errors, read_json, to_json
+from attar.folders import staged_folder
 from attar.plugins import DataInfo
 from attar.registry import Registry
 from attar.unions import restore
@@ -192,9 +193,8 @@ class Artifact:
             UsageError: If the folder is occupied and `force` is not given, or the disk refuses.
         """
         target = Path(path)
-        check_ours(target)
         content = serialize(self.syn.stored())
-        with staged_folder(target, force=force) as aside, disk_errors(target):
+        with staged_folder(target, force=force, kind="artifact") as aside, disk_errors(target):
             (aside / DATA).write_bytes(content)
             (aside / MANIFEST).write_bytes(to_json(self.manifest.model_dump(mode="json")))
             # In bytes: Windows would write other ends of lines, and artifacts are compared by bytes.

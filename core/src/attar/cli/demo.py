@@ -12,7 +12,8 @@ from attar.cli import tables
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
-from attar.files import check_free, check_ours, staged_folder, to_json
+from attar.files import to_json
+from attar.folders import check_free, staged_folder
 from attar.jobs import default_workers
 from attar.plugins import Demonstrates, DemoSpec, Modality
 from attar.protocols import protocol
@@ -60,8 +61,7 @@ def run_demo(
     """Distill what a modality demonstrates, evaluate, write artifacts and pictures."""
     registry = Registry()
     spec = demo_of(registry.get("modalities", modality), modality, quick)
-    check_free(out, force)
-    check_ours(out)
+    check_free(out, force, "demo")
     keep_memory()
     task = attar.task(modality, data=spec.data, registry=registry, **spec.options)
     if show:
@@ -73,7 +73,7 @@ def run_demo(
         show=show,
     )
     reports: dict[str, Report] = {}
-    with staged_folder(out, force=force) as folder:
+    with staged_folder(out, force=force, kind="demo") as folder:
         for ipc in spec.per_class:
             report = _demonstrate(task, spec, ipc, settings, folder / f"ipc-{ipc}", registry)
             reports[f"ipc-{ipc}"] = report

@@ -13,7 +13,8 @@ from attar.cli import tables
 from attar.cli.work import Source, data_of, options_of
 from attar.errors import UsageError
 from attar.evolution import animation, frame_paths
-from attar.files import check_ours, read_json, staged_folder, to_json, write_file
+from attar.files import read_json, to_json, write_file
+from attar.folders import staged_folder
 from attar.neighbors import SampleInfo, sample_infos
 from attar.plots import accuracy_plot, confusion_plot
 from attar.plugins import HasCompanions
@@ -123,9 +124,7 @@ def _picture(runs: Sequence[Path], artifact: Artifact, registry: Registry, out: 
 def _write_folder(out: Path, picture: bytes, artifact: Artifact, registry: Registry, force: bool) -> None:
     """Write the picture, and what the modality offers beside it, into a folder that appears whole."""
     modality = registry.get("modalities", artifact.manifest.data.modality)
-    if force:
-        check_ours(out)
-    with staged_folder(out, force=force) as aside:
+    with staged_folder(out, force=force, kind="picture") as aside:
         (aside / "picture.png").write_bytes(picture)
         (aside / "shown.json").write_bytes(to_json(artifact.manifest.model_dump(mode="json")))
         if isinstance(modality, HasCompanions):

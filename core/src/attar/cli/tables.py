@@ -161,7 +161,7 @@ def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
     rows = {
         "kind": made,
         "reference": manifest.method.reference,
-        "data": f"{data.name} ({data.modality}), {sum(data.counts):,} training samples",
+        "data": f"{data.name} ({data.modality}), {data.training_samples}",
         "classes": ", ".join(data.classes),
         "samples": f"{size.stored} stored, {size.decoded} decoded"
         + (f", {size.ipc} per class" if size.ipc else ""),

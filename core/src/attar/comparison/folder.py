@@ -9,55 +9,30 @@ from pydantic import ValidationError
 from attar.comparison.results import Comparison, PlanRecord
 from attar.comparison.sheets import apart, equal_count, equal_size, latex, markdown, notes, rows_csv
 from attar.errors import UsageError
-from attar.files import disk_errors, read_json, swap, to_json, write_file
+from attar.files import read_json, to_json, write_file
+from attar.folders import OutputFolder
+from attar.owned import remove
 from attar.plots import ComparedLine, comparison_plot
 from attar.reports import Score
 
-__all__ = ["begin", "place", "take_place", "write_results"]
+__all__ = ["KIND", "begin", "write_results"]
+
+KIND = "comparison"
+"""Kind of the folder, in the list of its files."""
 
 PLAN = "plan.json"
-"""File by which a folder is known to be a comparison's."""
+"""What is compared; a comparison that goes on must be of the same data."""
 
 
-def _occupied(out: Path) -> bool:
-    with disk_errors(out):
-        if out.is_file():
-            raise UsageError(f"{str(out)!r} is a file; choose another --out")
-        return out.is_dir() and any(out.iterdir())
-
-
-def _check_ours(out: Path) -> None:
-    if _occupied(out) and not (out / PLAN).is_file():
-        raise UsageError(
-            f"the folder {str(out)!r} holds something else than a comparison; choose another --out"
-        )
-
-
-def place(out: Path, force: bool) -> Path:
-    """Return where to work: `out`, or beside it where it is to be replaced at the end.
-
-    Raises:
-        UsageError: If it holds anything else than a comparison.
-    """
-    _check_ours(out)
-    return out.with_name(f".{out.name}.forced") if force and _occupied(out) else out
-
-
-def take_place(aside: Path, out: Path) -> None:
-    """Let a comparison that replaces another take its place, once it is complete."""
-    if aside != out:
-        with disk_errors(out):
-            swap(aside, out)
-
-
-def begin(out: Path, plan: PlanRecord) -> None:
+def begin(folder: OutputFolder, plan: PlanRecord) -> None:
     """Prepare the folder, or go on in one of the same data.
 
     Raises:
         UsageError: If it holds anything else.
     """
-    _check_ours(out)
+    out = folder.path
     if (out / PLAN).is_file():
+        folder.resume()
         try:
             before = PlanRecord.model_validate(read_json(out / PLAN))
         except ValidationError as error:
@@ -70,6 +45,8 @@ def begin(out: Path, plan: PlanRecord) -> None:
                 f"the folder {str(out)!r} holds a comparison of other data ({before.data!r}, fingerprint "
                 f"{before.fingerprint}); choose another --out, or replace it with --force"
             )
+    else:
+        folder.begin()
     write_file(out / PLAN, to_json(plan.model_dump(mode="json")))
 
 
@@ -98,7 +75,7 @@ def write_results(out: Path, result: Comparison) -> None:
             write_file(out / name, comparison_plot(lines, about, title, whole))
         else:
             # One of an earlier call would not belong to this table.
-            (out / name).unlink(missing_ok=True)
+            remove(out / name)
     # Last: where it stands, all stands.
     write_file(out / "comparison.json", to_json(result.model_dump(mode="json")))
 

@@ -14,9 +14,9 @@ from attar import protocols
 from attar.architectures import adopt
 from attar.artifact import Environment
 from attar.comparison.choice import choose
-from attar.comparison.folder import begin, place, take_place, write_results
+from attar.comparison.folder import KIND, begin, write_results
 from attar.comparison.measure import measure
-from attar.comparison.plan import make_plan
+from attar.comparison.plan import Plan, make_plan
 from attar.comparison.results import Comparison, Row
 from attar.comparison.sets import make_sets
 from attar.comparison.settings import ALL, CompareSettings, Policy
@@ -24,6 +24,7 @@ from attar.contracts import StorageType, Task
 from attar.cost import Meter
 from attar.devices import find_device
 from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator
+from attar.folders import OutputFolder
 from attar.jobs import Workers
 from attar.recipe import Precision
 from attar.registry import Registry
@@ -68,11 +69,18 @@ def compare_methods(task: Task, settings: CompareSettings, registry: Registry | 
         Stopped: If Ctrl-C came while the only process was at work.
     """
     registry = registry or Registry()
-    meter = Meter()
-    target = settings.out
-    settings = replace(settings, out=place(target, settings.force))
-    plan = make_plan(task, settings, registry)
-    begin(settings.out, plan.record(task))
+    with OutputFolder(settings.out, KIND, force=settings.force) as folder:
+        plan = make_plan(task, replace(settings, out=folder.path), registry)
+        begin(folder, plan.record(task))
+        result = _compared(plan, task, registry)
+        write_results(folder.path, result)
+        folder.take_place()
+    return result
+
+
+def _compared(plan: Plan, task: Task, registry: Registry) -> Comparison:
+    """Make what is missing of the sets and networks, and return the rows."""
+    settings, meter = plan.settings, Meter()
     names = [name for name in plan.baselines if name != "whole"]
     choices, cpu = choose(plan, task, _evaluator(task, settings, (), registry), registry)
     wanted = [(each.trial, seed) for each in choices if each.trial for seed in settings.all_seeds]
@@ -88,7 +96,7 @@ def compare_methods(task: Task, settings: CompareSettings, registry: Registry | 
         cpu += measured[-1].cpu
     spent = meter.read()
     environment = Environment.current(str(settings.device), settings.precision)
-    result = Comparison(
+    return Comparison(
         data=task.name,
         modality=task.modality,
         classes=len(task.classes),
@@ -105,9 +113,6 @@ def compare_methods(task: Task, settings: CompareSettings, registry: Registry | 
         environment=environment.model_copy(update={"threads": 1}),
         ranking=settings.ranking,
     )
-    write_results(settings.out, result)
-    take_place(settings.out, target)
-    return result
 
 
 def compare(

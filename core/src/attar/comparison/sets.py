@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import disk_errors
 from attar.jobs import in_others, persistently
+from attar.owned import adopt, discard
 from attar.progress import progress, silent
 from attar.recipe import Recipe, resolve
 from attar.registry import Registry
@@ -64,10 +64,12 @@ def make_set(job: SetJob, stop: Callable[[], bool] = _never) -> str:
         Stopped: If `stop` asked for it, after saving.
     """
     begun = (job.folder / "recipe.toml").is_file()
+    # The comparison's folder is two above: what is in the run's counts as a part of it.
+    adopt(job.folder.parent.parent, job.folder)
     if not begun:
         # A process that was killed before it wrote anything whole has left nothing of use.
         with disk_errors(job.folder):
-            shutil.rmtree(job.folder, ignore_errors=True)
+            discard(job.folder)
     settings = RunSettings(
         out=job.folder, resume=begun, allow_inexact=job.allow_inexact, device=job.device, stop=stop
     )

@@ -92,8 +92,8 @@ def set_part(read: ReadSet, registry: Registry, beside: Beside | None = None) ->
     data, size = manifest.data, manifest.size
     each = f", {size.ipc} of each class" if size.ipc else ""
     lede = (
-        f"{size.decoded:,} samples{each}, {_how(manifest)}, that stand for {sum(data.counts):,} training "
-        f"samples of {data.name}."
+        f"{size.decoded:,} samples{each}, {_how(manifest)}, that stand for {data.training_samples} "
+        f"of {data.name}."
     )
     if size.decoded != size.stored:
         lede += f" They are decoded from {size.stored:,} stored ones."
@@ -202,7 +202,8 @@ def _provenance(manifest: Manifest) -> Section:
         values["chosen in"] = f"the feature space {method.feature_space}"
     settings = {**method.settings, **{f"data.{key}": value for key, value in data.options.items()}}
     rows = tuple((name, _text(value)) for name, value in settings.items())
-    counts = tuple((name, f"{count:,}") for name, count in zip(data.classes, data.counts, strict=True))
+    own = zip(data.classes, data.counts, strict=True) if any(data.counts) else ()
+    counts = tuple((name, f"{count:,}") for name, count in own)
     blocks: tuple[Block, ...] = (
         Facts(values),
         Table("Training samples by class", ("class", "samples"), counts, folded=len(counts) > _FOLDED),

@@ -226,6 +226,10 @@ class Shared(Protocol):
     Owners load what they have, and each would number its classes and measure its statistics alone.
     """
 
+    @property
+    def fitted(self) -> str:
+        """What else of the data was fitted to training samples, such as a vocabulary, or ""."""
+
     def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> Task:
         """Return the same data as a part of others: with their classes and their preprocessing.
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from string import Template
 
 from attar.errors import UsageError
-from attar.files import staged_folder, write_file
+from attar.files import write_file
+from attar.folders import staged_folder
 from attar.registry import Registry
 from attar.settings import unknown
 
@@ -89,7 +90,7 @@ def write_package(
     if name in (registry or Registry()).names(KINDS[kind]):
         raise UsageError(f"there is a plugin {name!r} among the {KINDS[kind]} already; choose another name")
     folder = out / f"attar-{name}"
-    with staged_folder(folder, force=force) as aside:
+    with staged_folder(folder, force=force, kind="package") as aside:
         for place, text in made.items():
             target = aside / place
             target.parent.mkdir(parents=True, exist_ok=True)

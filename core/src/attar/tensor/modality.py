@@ -128,6 +128,7 @@ class TensorModality:
         preprocess: Standardize | None = None,
         license: str = "unknown",
         about: Mapping[str, Any] | None = None,
+        fitted: str = "",
     ) -> TensorTask:
         """Return the task of data that are split, with the networks and the augmentation of this modality.
 
@@ -141,6 +142,7 @@ class TensorModality:
             preprocess: From natural units to what models take; fitted to the training samples if None.
             license: License of the data as their owner states it.
             about: What else artifacts store of the data; see :attr:`TensorTask.about`.
+            fitted: What else was fitted to the training samples; see :attr:`TensorTask.fitted`.
 
         Raises:
             UsageError: If labels or shapes do not fit.
@@ -161,6 +163,7 @@ class TensorModality:
             options=options.model_dump(mode="json"),
             license=license,
             about=about or {},
+            fitted=fitted,
             registry=self.registry,
         )
 

@@ -49,6 +49,7 @@ class TensorTask:
         license: License of the data as their owner states it, or ``unknown``.
         about: What else artifacts store of the data, as JSON values; see
             :attr:`attar.plugins.Described.about`.
+        fitted: What else than the preprocessing was fitted to training samples, such as a vocabulary, or "".
         registry: Where parameterizations are looked up.
     """
 
@@ -67,6 +68,7 @@ class TensorTask:
     options: Mapping[str, Any] = field(default_factory=dict)
     license: str = "unknown"
     about: Mapping[str, Any] = field(default_factory=dict)
+    fitted: str = ""
     registry: Registry = field(default_factory=Registry, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -94,6 +94,7 @@ class AudioModality(TensorModality):
             license=found.license,
             # Rate and length may have been chosen by the data.
             about={"front_end": found.form.model_dump(mode="json")},
+            fitted="" if options.rate and options.seconds else "the rate or length (data.rate, data.seconds)",
         )
 
     def read(self, raw: Any, info: DataInfo) -> Tensor:

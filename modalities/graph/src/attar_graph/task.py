@@ -261,6 +261,11 @@ class GraphTask:
             held = Part(graph, place[held.index[mine]], held.labels[mine]) if bool(mine.any()) else None
         return replace(self, train=train, validation=held)
 
+    @property
+    def fitted(self) -> str:
+        """Nothing: features are scaled by the preprocessing alone."""
+        return ""
+
     def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> GraphTask:
         """Return the same graph with the classes and the scaling of others that it is a part of.
 

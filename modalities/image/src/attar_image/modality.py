@@ -150,6 +150,7 @@ class ImageModality(TensorModality):
     def _task(self, images: Images, options: ImageOptions) -> TensorTask:
         parts = split(images.train, images.test, len(images.classes), options)
         public = PUBLIC.get(images.name)
+        known = public is not None or images.name == "digits"
         if public is not None and public.statistics is not None:
             mean, std = public.statistics
             preprocess = Standardize(scale=images.scale, mean=mean, std=std)
@@ -163,6 +164,7 @@ class ImageModality(TensorModality):
             options,
             preprocess=preprocess,
             license=images.license,
+            fitted="" if options.size or known else "the size of the pictures (data.size)",
         )
 
 

@@ -94,6 +94,7 @@ class TextModality(TensorModality):
             registry=self.registry,
             # The artifact names it: it is no part of it.
             about={"encoder": dict(made.encoder)},
+            fitted=_fitted(options),
             texts=corpus.train.texts,
         )
 
@@ -162,6 +163,13 @@ def _corpus(request: LoadRequest, options: TextOptions, known: Mapping[str, str]
         return corpus_at(path, options)
     sentence = unknown("data", request.data, known)
     raise UsageError(f"{sentence}, or give the path of a table, or {HUB}OWNER/NAME, with --data")
+
+
+def _fitted(options: TextOptions) -> str:
+    """Return what else than the preprocessing comes from the training texts."""
+    if options.encoder == TFIDF:
+        return "the vocabulary of TF-IDF"
+    return "the number of tokens (data.length)" if options.mode == "token" and not options.length else ""
 
 
 def _architectures(options: TextOptions, preprocess: Standardize) -> Mapping[str, Architecture | Family]:

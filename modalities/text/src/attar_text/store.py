@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from attar.cache import locked
-from attar.files import staged_folder
+from attar.folders import staged_folder
 from attar.progress import progress, silent
 from numpy.typing import NDArray
 
@@ -163,7 +163,7 @@ class VectorStore:
 
     def _keep(self, begun: Sequence[tuple[Sequence[str], NDArray[Any], NDArray[np.int32]]]) -> None:
         numbers = [int(path.name) for path in self._paths()]
-        with staged_folder(self._folder / f"{max(numbers, default=-1) + 1:06d}") as aside:
+        with staged_folder(self._folder / f"{max(numbers, default=-1) + 1:06d}", compared=False) as aside:
             np.save(aside / "hashes.npy", hashes([text for part, _, _ in begun for text in part]))
             np.save(aside / "tokens.npy", np.concatenate([tokens for _, _, tokens in begun]).astype(np.int32))
             vectors = np.concatenate([vectors for _, vectors, _ in begun])
