@@ -11,6 +11,8 @@ from attar.cached import SECTIONS, cache_info, clear_cache
 from attar.errors import UsageError
 from filelock import FileLock
 
+HASH = "0123456789abcdef"
+
 
 @pytest.fixture
 def filled():
@@ -18,7 +20,7 @@ def filled():
     for number in range(3):
         store.compute({"number": number}, lambda: {"value": 1})
     (cache_root() / "decoded").mkdir(parents=True)
-    (cache_root() / "decoded" / "pixels.npy").write_bytes(bytes(1000))
+    (cache_root() / "decoded" / f"{HASH}.npy").write_bytes(bytes(1000))
     (cache_root() / "data").mkdir()
     (cache_root() / "data" / "downloaded").write_text("precious")
     return store
@@ -80,7 +82,7 @@ def test_what_is_cleared_is_made_again(filled):
 
 @pytest.fixture
 def begun():
-    folder = cache_root() / "experts" / f"key-000{BEGUN}"
+    folder = cache_root() / "experts" / f"{HASH}-000{BEGUN}"
     folder.mkdir(parents=True)
     (folder / "state.safetensors").write_bytes(bytes(500))
     return folder
@@ -93,22 +95,36 @@ def test_what_was_begun_and_stopped_is_cleared(begun):
 
 
 def test_what_is_going_on_stays(begun):
-    with FileLock(str(begun.with_name("key-000.safetensors.lock"))):
+    with FileLock(str(begun.with_name(f"{HASH}-000.safetensors.lock"))):
         assert clear_cache("experts").kept == 1
     assert begun.is_dir()
 
 
 def test_what_plugins_keep_and_what_was_fetched_is_cleared_too(filled):
-    for place in ("plugins/text-1/000000/vectors.npy", "hub/nobody--set/newest/manifest.json"):
+    for place in (f"plugins/text-{HASH}/000000/vectors.npy", "hub/nobody--set/newest/manifest.json"):
         path = cache_root() / place
         path.parent.mkdir(parents=True)
         path.write_bytes(bytes(10))
-    (cache_root() / "plugins" / "text-1.lock").touch()
+    (cache_root() / "plugins" / f"text-{HASH}.lock").touch()
     found = counts()
     assert (found["plugins"], found["hub"]) == (1, 1)
-    with FileLock(str(cache_root() / "plugins" / "text-1.lock")):
+    with FileLock(str(cache_root() / "plugins" / f"text-{HASH}.lock")):
         assert clear_cache("plugins").kept == 1
-    assert (cache_root() / "plugins" / "text-1" / "000000" / "vectors.npy").is_file()
+    assert (cache_root() / "plugins" / f"text-{HASH}" / "000000" / "vectors.npy").is_file()
     clear_cache()
     assert counts() == dict.fromkeys(SECTIONS, 0)
     assert (cache_root() / "data" / "downloaded").read_text() == "precious"
+
+
+def test_a_user_s_files_in_a_folder_of_the_same_name_stay(filled, tmp_path):
+    """The cache may be anywhere, such as in a home folder with an ``experts`` or ``plugins`` of its own."""
+    mine = [
+        cache_root() / name for name in ("plugins/vim", "experts/cv.pdf", "hub/mine", "decoded/.git/HEAD")
+    ]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("dear")
+    (cache_root() / "plugins" / HASH).symlink_to(tmp_path)
+    clear_cache()
+    assert [path.read_text() for path in mine] == ["dear"] * 4
+    assert (cache_root() / "plugins" / HASH).is_symlink()

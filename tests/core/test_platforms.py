@@ -21,7 +21,8 @@ from attar.cache import Store
 from attar.cli import main as cli_main
 from attar.devices import default_device, find_device, has_float64
 from attar.errors import UsageError
-from attar.files import disk_errors, move, portable_names, staged_folder, sync_folder, write_file
+from attar.files import disk_errors, move, portable_names, sync_folder, write_file
+from attar.folders import staged_folder
 from attar.rng import derive, scoped
 from attar.tensor import ArrayItems, Standardize
 from hypothesis import given
@@ -70,8 +71,8 @@ def test_windows_gives_up_in_one_sentence_and_keeps_the_old(tmp_path, windows, m
 
 
 def test_a_folder_that_windows_holds_open_stays_as_it_was(tmp_path, windows, monkeypatch):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").write_bytes(b"")
+    with staged_folder(tmp_path / "out") as aside:
+        (aside / "old").write_bytes(b"")
     held(monkeypatch, 99)
     with (
         pytest.raises(UsageError, match="another program has it open"),

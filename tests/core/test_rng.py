@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import random
 
 import numpy as np
@@ -83,3 +84,18 @@ def test_scoped_leaves_global_generators_as_they_were(fails):
     else:
         use()
     assert state() == before
+
+
+def test_a_stream_is_a_mersenne_twister_whose_624_words_are_a_hash_of_the_path():
+    """NumPy's own twister, given the same words, draws the same 32 bits."""
+    words = np.frombuffer(hashlib.shake_256(b'[7, "real", 3]').digest(4 * 624), "<u4")
+    theirs = np.random.RandomState()
+    theirs.set_state(("MT19937", words, 624))
+    wanted = theirs.randint(2**32, size=2000, dtype=np.uint32) % 2**16
+    assert torch.randint(2**16, (2000,), generator=derive(7, "real", 3)).tolist() == wanted.tolist()
+
+
+def test_no_two_of_many_paths_share_a_stream():
+    """With the 32 bits that PyTorch keeps of a seed, 60,000 paths would share 0.4 pairs on average."""
+    states = {derive(0, "step", k).get_state().numpy()[24:64].tobytes() for k in range(60_000)}
+    assert len(states) == 60_000
