@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attar.encoded import Columns, EncodedSource, find_splits, items_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
 from attar.tensor.builtin import digits_arrays
-from attar.tensor.given import read_pairs
-from numpy.typing import NDArray
+from attar.tensor.given import read_given
 
 from attar_image.decode import Form, ImageDecoder
 from attar_image.folder import IMAGES, common_form
@@ -70,25 +69,23 @@ def given_images(given: GivenData, name: str, options: ImageOptions) -> Images:
     Raises:
         UsageError: If they are no images, differ in shape, or labels do not fit.
     """
-    train, labels = _given_split(given.train, name, options)
-    classes = given.classes or tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
+    form = Form(options.channels or 3, options.size) if options.size else None
+    found = read_given(given, name, lambda sample, where: to_pixels(sample, form, where))
+    train, labels = channels_first(found.train[0], name), found.train[1]
     scale = scale_of(train, name)
     test: Items | None = None
-    if given.test is not None:
-        values, held = _given_split(given.test, f"{name} (test)", options)
-        if scale_of(values, f"{name} (test)") != scale:
+    if found.test is not None:
+        held = f"{name} (test)"
+        values = channels_first(found.test[0], held)
+        if scale_of(values, held) != scale:
             raise UsageError(
                 f"white is {scale:g} in the training images of {name!r} and not in its test images; "
                 f"give both in one unit"
             )
-        test = ArrayItems(values, held, f"{name} (test)")
-    return Images(name=name, classes=classes, train=ArrayItems(train, labels, name), test=test, scale=scale)
-
-
-def _given_split(data: Any, name: str, options: ImageOptions) -> tuple[NDArray[Any], NDArray[Any]]:
-    form = Form(options.channels or 3, options.size) if options.size else None
-    values, labels = read_pairs(data, name, lambda sample, where: to_pixels(sample, form, where))
-    return channels_first(values, name), labels
+        test = ArrayItems(values, found.test[1], held)
+    return Images(
+        name=name, classes=found.classes, train=ArrayItems(train, labels, name), test=test, scale=scale
+    )
 
 
 def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images:
