@@ -124,7 +124,7 @@ class TabularModality(TensorModality):
         if target not in frame:
             raise UsageError(unknown("column", target, map(str, frame.columns)))
         if frame.shape[1] < 2:
-            raise UsageError(f"{name!r} needs a column of classes, {target!r}, and another one beside it")
+            raise UsageError(f"{name!r} needs another column beside the classes in {target!r}")
         found = find_classes(frame[target], repr(name))
         labels, classes = found.numbers(frame[target], repr(name)), found.names
         places = split_rows(labels, len(classes), options)
