@@ -32,6 +32,7 @@ _SKLEARN = {
     "breast-cancer": "569 tumors with 30 measurements, 2 classes (scikit-learn)",
     "iris": "150 flowers with 4 measurements, 3 classes (scikit-learn)",
 }
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 ARCHITECTURES: Mapping[str, Architecture] = {
     "convnet": ConvNet,
     "mlp": MLP,
@@ -162,7 +163,7 @@ class BuiltinModality(TensorModality):
             raise UsageError(f"{known}, or give the path of a .npz file with --data")
         if not path.is_file():
             raise UsageError(f"there is no file {request.data!r}; give the path of a .npz file with --data")
-        arrays = read_npz(path, "numpy.savez(file, x_train=…, y_train=…)")
+        arrays = read_npz(path, "numpy.savez(file, x_train=…, y_train=…)", _ARRAYS)
         if not arrays:
             raise UsageError(f"{path.name} holds no arrays; it needs x_train and y_train")
         missing = {"x_train", "y_train"} - arrays.keys()

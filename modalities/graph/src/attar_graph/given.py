@@ -15,10 +15,11 @@ from torch import Tensor
 from attar_graph.raw import SPLITS, RawGraph, node_classes
 from attar_graph.values import real, whole
 
-__all__ = ["given_graph", "graph_of_arrays"]
+__all__ = ["ARRAYS", "given_graph", "graph_of_arrays"]
 
 _NEEDED = ("features", "edges", "labels")
-_KEYS = (*_NEEDED, "weights", "classes", *SPLITS)
+ARRAYS = (*_NEEDED, "weights", "classes", *SPLITS)
+"""Names of the arrays that a graph may have."""
 _ATTRIBUTES: Mapping[str, str] = {
     "features": "x",
     "edges": "edge_index",
@@ -94,9 +95,9 @@ def graph_of_arrays(
         UsageError: If something is missing, unknown, or does not fit.
     """
     called = dict(called or {})
-    odd = next((key for key in arrays if key not in _KEYS), None)
+    odd = next((key for key in arrays if key not in ARRAYS), None)
     if odd is not None:
-        raise UsageError(unknown(f"array of {name!r}", str(odd), _KEYS))
+        raise UsageError(unknown(f"array of {name!r}", str(odd), ARRAYS))
     there = {key: value for key, value in arrays.items() if value is not None}
     absent = next((key for key in _NEEDED if key not in there), None)
     if absent is not None:
