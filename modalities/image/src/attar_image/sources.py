@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from attar.tensor import ArrayItems, Items
 from attar.tensor.builtin import digits_arrays
 from attar.tensor.given import read_given
 
-from attar_image.decode import Form, ImageDecoder
+from attar_image.decode import Form, ImageDecoder, opened, used_levels
 from attar_image.folder import IMAGES, common_form
 from attar_image.given import channels_first, scale_of, to_pixels
 from attar_image.public import PUBLIC, load_public
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Images", "digits", "given_images", "images_at", "public_images"]
 
+logger = logging.getLogger(__name__)
+
 _MOST_HEADS = 200
+_MOST_FAINT = 8
+_FAINT = 64
+"""Shades of 256 below which a picture has lost most of what 12 bits told."""
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -95,6 +102,7 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
         UsageError: If there are none, or they do not fit.
     """
     found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
+    _tell_faint(found.train, found.name)
     decoder = ImageDecoder(_form(found.train, options))
     items = [
         items_of(source, decoder, cache=request.cache, threads=_THREADS, show=request.show)
@@ -109,15 +117,37 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
     )
 
 
+def _first(source: EncodedSource, most: int) -> Iterator[tuple[bytes, str]]:
+    """Yield some of the images, encoded, with what they are called: all over them where they can be chosen."""
+    if source.random_access:
+        for row in range(0, len(source), -(-len(source) // most)):
+            yield source.fetch(row), source.where(row)
+    else:
+        for row, read in zip(range(most), source.scan(), strict=False):
+            yield read(), source.where(row)
+
+
+def _tell_faint(source: EncodedSource, name: str) -> None:
+    """Say so where images of 16 bits use a small part of these, of which 8 bits keep little."""
+    levels = []
+    for data, where in _first(source, _MOST_FAINT):
+        with opened(data, where) as image:
+            found = used_levels(image)
+        if found is None:
+            return
+        levels.append(found)
+    if levels and max(levels) < _FAINT:
+        logger.warning(
+            "images of %r have 16 bits and use few of them: brought to 8 bits, at most %d of 256 shades are "
+            "left; scale them to the full range first, or give them as arrays of fractions",
+            name,
+            max(levels),
+        )
+
+
 def _form(source: EncodedSource, options: ImageOptions) -> Form:
     """Return the form that options ask for, filled in from the headers of some images."""
     if options.size and options.channels:
         return Form(options.channels, options.size)
-    if source.random_access:
-        step = -(-len(source) // _MOST_HEADS)
-        heads = ((source.fetch(row), source.where(row)) for row in range(0, len(source), step))
-    else:
-        first = zip(range(_MOST_HEADS), source.scan(), strict=False)
-        heads = ((read(), source.where(row)) for row, read in first)
-    known = common_form(heads)
+    known = common_form(_first(source, _MOST_HEADS))
     return Form(options.channels or known.channels, options.size or known.side)
