@@ -6,7 +6,7 @@ import torch
 from attar.batch import Batch
 from attar.contracts import SetSpec
 from attar.errors import UsageError
-from attar.labels import label_kind
+from attar.labels import classes_differ, label_kind
 from attar.objectives import DC, DM, FREPO
 from attar.rng import derive
 
@@ -61,3 +61,17 @@ def test_probabilities_that_are_given_are_started_at(task):
         Batch(init.inputs, init.labels, given), SetSpec(label_kind="probability"), derive(0, "set")
     )
     assert torch.allclose(syn.decode().targets, given, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "said"),
+    [
+        (("a", "b"), ("a", "b"), ""),
+        (("0", "1", "10", "2"), ("0", "1", "2", "10"), "another order: class 2 is '10' in the set (0, 1, 10, 2)"),
+        (("a", "b"), ("a", "c"), "the set has the class 'b', which the data have not (a, c)"),
+        (("a", "b"), ("a", "b", "c"), "the data have the class 'c', which the set has not (a, b)"),
+    ],
+)
+def test_in_what_classes_differ_is_said(own, given, said):
+    assert said in classes_differ(own, given)
+    assert bool(said) == bool(classes_differ(own, given))

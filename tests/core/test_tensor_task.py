@@ -160,16 +160,17 @@ def test_unequal_lengths_are_refused():
 
 
 @pytest.mark.parametrize(
-    "labels", [np.array([0.0, 1.0]), np.zeros((2, 1), dtype=int), np.array([], dtype=int)]
+    ("labels", "sentence"),
+    [(np.array([0.5, 1.5]), "has the label 0.5"), (np.array([], dtype=int), "holds no samples")],
 )
-def test_labels_must_be_integers(labels):
-    with pytest.raises(UsageError, match=r"must be integers of shape \(n,\) with n > 0"):
+def test_labels_must_be_classes(labels, sentence):
+    with pytest.raises(UsageError, match=sentence):
         tensor_task(np.zeros((len(labels), 2)), labels)
 
 
-@pytest.mark.parametrize("labels", [np.array([0.5, 1.5]), np.zeros((2, 1), dtype=int)])
-def test_test_labels_must_be_integers_too(labels):
-    with pytest.raises(UsageError, match="must be integers"):
+@pytest.mark.parametrize("labels", [np.array([0.5, 1.5]), np.eye(2, dtype=int), np.array([0, 7])])
+def test_test_labels_must_be_classes_too(labels):
+    with pytest.raises(UsageError, match=r"label 0.5|several labels|label 7, which the training data"):
         tensor_task(np.eye(4, 2), np.arange(4) % 2, test=(np.eye(2), labels))
 
 

@@ -131,7 +131,7 @@ def listed(edges, **more):
         ),
         ({"features": np.zeros((4, 2))}, r"'features' has shape \(4, 2\); give \(n, 3\) as in 'ring'"),
         ({"features": np.full((4, 3), np.nan)}, "'features' is not finite"),
-        ({"labels": np.array([0, 1, 2, 1])}, "'labels' runs from 0 to 2; give whole numbers from 0 to 1"),
+        ({"labels": np.array([0, 1, 2, 1])}, "row 2 of the array 'labels' has the label 2"),
         ({"labels": np.array([0, 1])}, r"'labels' has shape \(2,\); give \(4,\)"),
         ({"targets": np.zeros((4, 3))}, r"'targets' has shape \(4, 3\); give \(4, 2\)"),
         ({"adjacency": np.zeros((3, 3))}, r"'adjacency' has shape \(3, 3\); give \(4, 4\)"),

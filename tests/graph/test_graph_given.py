@@ -14,7 +14,7 @@ from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar_graph.given import given_graph, graph_of_arrays
 from attar_graph.modality import GraphOptions
-from attar_graph.raw import named_classes, numbered_classes
+from attar_graph.raw import node_classes
 from attar_graph.sources import graph_at, read_graph
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,11 +145,11 @@ def test_weights_are_kept_and_the_larger_of_both_directions_counts():
     ("changes", "sentence"),
     [
         ({"train_mask": torch.ones(6, 10).bool()}, r"the train_mask of 'mine' has 10 splits; choose one"),
-        ({"train_mask": torch.arange(2)}, "train_mask of 'mine' is int64; give a mask of booleans"),
+        ({"train_mask": torch.arange(3)}, "train_mask of 'mine' is int64; give a mask of booleans"),
         ({"test_mask": torch.ones(4).bool()}, "the test_mask of 'mine' has 4 entries for 6 nodes"),
         ({"test_mask": MASK}, "a node of 'mine' stands twice in the splits, once of them in test"),
-        ({"y": torch.eye(6).long()}, r"the y of 'mine' has shape \(6, 6\); give one label for each node"),
-        ({"y": torch.rand(6)}, "the y of 'mine' holds float32; give whole numbers"),
+        ({"y": torch.eye(6).long()}, r"'mine' has several labels per sample, of shape \(6, 6\); give one label"),
+        ({"y": torch.rand(6) / 2 + 0.1}, "'mine' has the label 0.*; labels must be whole numbers or names"),
         ({"y": torch.zeros(6).long()}, "'mine' has 1 class; a classifier needs at least two"),
         ({"y": torch.tensor([0, 1, 0, 1, -2, -1])}, "'mine' has the label -2; number the classes from 0"),
         ({"y": None}, "'mine' has no y; give x, edge_index, y"),
@@ -176,9 +176,10 @@ def test_data_that_make_no_graph_are_refused(changes, sentence):
         (torch.ones(3), {}, r"'mine' is Tensor; give a torch_geometric\.data\.Data with x, edge_index and y"),
         ({"features": [[1.0]]}, {}, "'mine' has no edges; give features, edges, labels"),
         (arrays(lables=[1]), {}, "unknown array of 'mine' 'lables': did you mean 'labels'"),
-        (data(y=torch.tensor([0, 5] * 3)), {"classes": ("a", "b", "c")}, "names of 3 classes; name them all"),
+        (data(y=torch.tensor([0, 5] * 3)), {"classes": ("a", "b", "c")}, "run from 0 to 5, but there are 3 classes; name"),
         (data(), {"classes": ("a", "a")}, "'mine' has two classes called 'a'"),
         (arrays(labels=["a", "b"] * 3), {"classes": ("a", "c")}, "has the label 'b', which is none of its"),
+        (arrays(train=[0, 1, 1]), {}, "stands twice in train, whose 3 entries were read as numbers of nodes; a mask"),
         (arrays(features="text"), {}, "the features of 'mine' is no array of numbers"),
     ],
 )
@@ -191,25 +192,40 @@ def test_what_is_no_graph_is_refused(train, changes, sentence):
 def test_numbering_labels_loses_nothing(labels):
     if len(set(labels) - {-1}) < 2:
         return
-    classes, numbers = numbered_classes(torch.tensor(labels), "some")
+    classes, numbers = node_classes(torch.tensor(labels), "some")
     back = [-1 if number < 0 else int(classes[number]) for number in numbers.tolist()]
     assert back == labels
     assert list(map(int, classes)) == sorted(map(int, classes))
     texts = ["" if label < 0 else str(label) for label in labels]
-    named, again = named_classes(texts, "some")
+    named, again = node_classes(texts, "some")
     assert named == classes
     assert torch.equal(again, numbers)
 
 
-def test_words_that_look_like_no_number_come_after_numbers():
-    assert named_classes(["nan", "b", "10", "9", "inf", "9.5"], "some")[0] == (
-        "9",
-        "9.5",
-        "10",
-        "b",
-        "inf",
-        "nan",
+@pytest.mark.parametrize("kind", ["int64", "uint8", "float32", "bool"])
+def test_masks_of_zeros_and_ones_are_masks(kind):
+    masks = {"train": MASK, "validation": MASK.roll(2), "test": MASK.roll(4)}
+    same(read(arrays()), read(arrays(**{name: mask.numpy().astype(kind) for name, mask in masks.items()})))
+    same(
+        read(arrays()),
+        read(data(**{f"{name}_mask": masks[key].numpy().astype(kind) for name, key in SHORT.items()})),
     )
+
+
+SHORT = {"train": "train", "val": "validation", "test": "test"}
+
+
+def test_weights_may_be_a_column():
+    weights = np.arange(1.0, 7.0)
+    assert torch.equal(read(arrays(weights=weights[:, None])).weights, read(arrays(weights=weights)).weights)
+    with pytest.raises(UsageError, match=r"6 edges and 6 weights of shape \(6, 2\); give one weight for each"):
+        read(arrays(weights=np.ones((6, 2))))
+
+
+def test_labels_of_pandas_are_labels():
+    words = np.array(["x", "y"] * 3, dtype=object)
+    assert read(arrays(labels=words)).classes == ("x", "y")
+    assert read(arrays(labels=words.tolist())).classes == ("x", "y")
 
 
 # Files of arrays.

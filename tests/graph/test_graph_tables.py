@@ -219,7 +219,7 @@ def test_a_damaged_csv_file_is_one_sentence(folder, content):
 def test_a_damaged_parquet_file_is_one_sentence(folder):
     path = folder(kind="parquet")
     (path / "nodes.parquet").write_bytes((path / "nodes.parquet").read_bytes()[:-20])
-    with pytest.raises(UsageError, match=r"nodes\.parquet' cannot be read as a table .*; repair it"):
+    with pytest.raises(UsageError, match=r"nodes\.parquet' cannot be read as Parquet; restore it"):
         read_tables(path, "label")
 
 

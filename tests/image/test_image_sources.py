@@ -319,7 +319,7 @@ def test_columns_can_be_named(tmp_path):
     [
         ([0, 1, None, 1, 0, 1], "has no label in row 2; remove such rows"),
         ([0.5, 1.0, 0.0, 1.0, 0.0, 1.0], "has the label 0.5; labels must be whole numbers or names"),
-        ([0, 1, -1, 1, 0, 1], "run from -1 to 1, but there are 2 classes"),
+        ([0, 1, -1, 1, 0, 1], "has no label in row 2; remove such rows"),
     ],
     ids=["none", "fractions", "negative"],
 )
@@ -331,7 +331,7 @@ def test_parquet_labels_that_do_not_fit_are_named(tmp_path, labels, sentence):
 
 def test_a_label_beyond_the_named_classes_is_refused(tmp_path):
     path = write_parquet(tmp_path / "p.parquet", labels=[0, 1, 2, 0, 1, 2], names=["a", "b"])
-    with pytest.raises(UsageError, match="the labels run from 0 to 2, but there are 2 classes"):
+    with pytest.raises(UsageError, match="run from 0 to 2, but there are 2 classes; name them all"):
         attar.task("image", data=path)
 
 
@@ -517,9 +517,9 @@ def test_any_data_set_of_pairs_will_do():
     ("data", "sentence"),
     [
         ((gray(), LABELS[:5]), "has 12 samples but 5 labels; give one label per sample"),
-        ((gray(), LABELS.float()), "must be whole numbers, one per sample, not float32"),
+        ((gray(), LABELS + 0.5), "has the label 0.5; labels must be whole numbers or names of classes"),
         ((gray(), torch.zeros(12, 4, dtype=torch.int64)), "has several labels per sample"),
-        ((gray(), LABELS - 1), "run from -1 to 1"),
+        ((gray(), LABELS - 1), "has no label in row 0; remove such rows"),
         ((torch.zeros(12, 5, 8, 8), LABELS), r"have shape \(12, 5, 8, 8\); give \(n, h, w\)"),
         (
             (torch.randn(12, 3, 8, 8) - 9, LABELS),
@@ -554,3 +554,40 @@ def test_digests_follow_the_contents_not_the_place(shades, tmp_path):
     there = attar.task("image", data=shades, size=8)
     shades.rename(tmp_path / "moved")
     assert attar.task("image", data=tmp_path / "moved", size=8).fingerprint == there.fingerprint
+
+
+def test_postscript_is_no_image_whatever_it_is_called(shades, monkeypatch):
+    def started(*given, **more):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    (next(each for each in shades.iterdir() if each.is_dir()) / "zz.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n%%EOF\n")
+    with pytest.raises(UsageError, match=r"zz\.png' cannot be read as an image"):
+        attar.task("image", data=shades, validation=0)
+
+
+def test_faint_images_of_16_bits_are_said_in_one_line(tmp_path, caplog):
+    for name, level in (("one", 2000), ("two", 2100)):
+        (tmp_path / name).mkdir()
+        for place in range(4):
+            values = np.full((8, 8), level, dtype=np.uint16)
+            values[place] += 800
+            Image.fromarray(values).save(tmp_path / name / f"{place}.png")
+    attar.task("image", data=tmp_path, validation=0)
+    (line,) = [message for message in caplog.messages if "16 bits" in message]
+    assert "at most 4 of 256 shades are left" in line
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16"])
+def test_very_large_images_come_out_alike(mode, monkeypatch):
+    from attar_image import decode as module
+
+    gray = Image.fromarray(np.linspace(0, 255, 240 * 320).reshape(240, 320).astype(np.uint8))
+    picture = (
+        Image.fromarray(np.asarray(gray).astype(np.uint16) * 257) if mode == "I;16" else gray.convert(mode)
+    )
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    usual = module.decode(content.getvalue(), "x", module.Form(3, 16)).astype(int)
+    monkeypatch.setattr(module, "_LARGE", 100)
+    assert abs(module.decode(content.getvalue(), "x", module.Form(3, 16)).astype(int) - usual).max() <= 2

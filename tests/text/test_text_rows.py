@@ -8,7 +8,6 @@ from attar.errors import UsageError
 from attar.plugins import GivenData
 from attar_text.corpus import corpus_at, given_corpus
 from attar_text.form import TextOptions
-from attar_text.labels import class_names, class_numbers
 from attar_text.rows import read_rows
 
 from tests.text.conftest import sentences
@@ -187,29 +186,7 @@ def test_a_folder_without_splits_is_refused(table, tmp_path):
 def test_a_label_that_only_the_test_has_is_refused(table, tmp_path):
     table("train.csv")
     table("test.csv", [("good", 1), ("odd", 7)])
-    refused(tmp_path, ["row 1 of", "unknown label '7'"])
-
-
-@pytest.mark.parametrize(
-    ("labels", "classes", "names"),
-    [
-        ([1, 10, 2], ("1", "2", "10"), ["1", "10", "2"]),
-        (["b", "a"], ("a", "b"), ["b", "a"]),
-        ([1.0, 0.0], ("0", "1"), ["1", "0"]),
-        (["1.0", "0"], ("0", "1"), ["1", "0"]),
-        ([True, False], ("false", "true"), ["true", "false"]),
-        (["x", "3", "12"], ("3", "12", "x"), ["x", "3", "12"]),
-    ],
-    ids=str,
-)
-def test_labels_are_words_or_numbers(labels, classes, names):
-    assert class_names(labels, "mine") == classes
-    numbers = class_numbers(labels, classes, False, "mine")
-    assert [classes[number] for number in numbers] == names
-
-
-def test_numbers_of_named_classes_are_places():
-    assert class_numbers([1, 0, "yes"], ("no", "yes"), True, "mine").tolist() == [1, 0, 1]
+    refused(tmp_path, ["row 1 of", "has the label '7', which the training data do not have"])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from attar.cost import Cost, Meter
 from attar.differences import Difference, differences
 from attar.errors import UsageError
 from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator, Job, NetworkResult, right_of
+from attar.labels import classes_differ
 from attar.registry import Registry
 from attar.reports import BaselineDetail, EqualBytes, Report, Score, Seconds
 from attar.settings import unknown
@@ -33,10 +34,12 @@ def _check(names: Sequence[str], task: Task, sets: Sequence[Artifact]) -> None:
         raise UsageError("there is no set to evaluate; give at least one artifact")
     for artifact in sets:
         data = artifact.manifest.data
-        if data.modality != task.modality or data.classes != task.classes:
+        odd = classes_differ(data.classes, task.classes)
+        if data.modality != task.modality or odd:
             raise UsageError(
                 f"the set was made of {data.name!r} ({data.modality}, {len(data.classes)} classes), the data "
-                f"given are {task.name!r} ({task.modality}, {len(task.classes)} classes); give the same data"
+                f"given are {task.name!r} ({task.modality}, {len(task.classes)} classes); "
+                + (odd if data.modality == task.modality else "give the same data")
             )
     first = sets[0].manifest
     for artifact in sets[1:]:

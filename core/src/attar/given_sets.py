@@ -49,6 +49,8 @@ def _plain(value: Any, name: str) -> NDArray[Any]:
     # Names of classes are texts, which are no numbers.
     if name == "classes":
         return np.asarray(value, dtype=np.str_)
+    if name == "labels" and not isinstance(value, Tensor):
+        return np.asarray(value)
     if isinstance(value, Tensor) and value.layout != torch.strided:
         value = value.to_dense()
     return as_array(value, f"the array {name!r}")

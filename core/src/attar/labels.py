@@ -12,7 +12,7 @@ from attar.contracts import LabelKind
 from attar.errors import UsageError
 from attar.plugins import Method, MethodSettings
 
-__all__ = ["centered", "initial_targets", "label_kind", "renumbered"]
+__all__ = ["centered", "classes_differ", "initial_targets", "label_kind", "renumbered"]
 
 # How much of a one-hot label softmax leaves to the other classes at the start: at 0 it would
 # have no slope to learn by.
@@ -58,6 +58,33 @@ def initial_targets(labels: Tensor, classes: int, kind: LabelKind) -> Tensor | N
         return centered(labels, classes)
     smooth = (1 - _SMOOTHING) * functional.one_hot(labels, classes).to(torch.float32) + _SMOOTHING / classes
     return smooth.log()
+
+
+def classes_differ(own: Sequence[str], classes: Sequence[str]) -> str:
+    """Return in what some classes differ from others, as the end of a sentence; "" where they are the same.
+
+    Args:
+        own: Names of the classes of a set.
+        classes: Names of the classes of the data that are given.
+    """
+    if tuple(own) == tuple(classes):
+        return ""
+    if sorted(own) == sorted(classes):
+        place = next(i for i, (one, other) in enumerate(zip(own, classes, strict=True)) if one != other)
+        return (
+            f"the classes are the same in another order: class {place} is {own[place]!r} in the set "
+            f"({_some(own)}) and {classes[place]!r} in the data ({_some(classes)}); give the data in the form "
+            f"that the set was made of, such as class folders instead of a table"
+        )
+    lost = next((name for name in own if name not in set(classes)), None)
+    if lost is not None:
+        return f"the set has the class {lost!r}, which the data have not ({_some(classes)}); give the same data"
+    new = next(name for name in classes if name not in set(own))
+    return f"the data have the class {new!r}, which the set has not ({_some(own)}); give the same data"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def renumbered(own: Sequence[str], classes: Sequence[str], data: str) -> Tensor:

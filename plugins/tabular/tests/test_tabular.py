@@ -86,8 +86,9 @@ def test_samples_are_told_in_words(frame):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda frame: frame.assign(income=None), "needs a class in 'income'"),
-        (lambda frame: frame[["income"]], "another column beside it"),
+        (lambda frame: frame.assign(income=None), "no sample of .* has a label"),
+        (lambda frame: frame.assign(income=[None, *frame.income[1:]]), "has no label in row 0"),
+        (lambda frame: frame[["income"]], "another column beside the classes"),
         (lambda frame: frame.assign(age=np.inf), "NaN or infinite"),
     ],
 )
@@ -102,7 +103,7 @@ def test_mistakes_are_named(frame, tmp_path):
     with pytest.raises(UsageError, match="there is no table"):
         attar.task("tabular", data=tmp_path / "none.csv")
     (tmp_path / "bad.parquet").write_bytes(b"no table")
-    with pytest.raises(UsageError, match="cannot be read as a table"):
+    with pytest.raises(UsageError, match="cannot be read as Parquet"):
         attar.task("tabular", data=tmp_path / "bad.parquet")
 
 

@@ -119,6 +119,13 @@ def read_folder(
         raise UsageError(
             f"{str(folder)!r} has no subfolders; put the {media.noun}s of each class into a folder of its own"
         )
+    for name in found:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"the class folder {name!r} in {str(folder)!r} has a name that is no UTF-8; rename it"
+            ) from None
     if classes is not None and found != list(classes):
         odd = sorted(set(found) ^ set(classes))[0]
         raise UsageError(f"the class {odd!r} is in one split of {str(folder.parent)!r} but not in the other")

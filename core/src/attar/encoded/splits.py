@@ -99,4 +99,4 @@ def _parquet(
             f"test*.parquet, or give one of them"
         )
     train = read_parquet(files["train"], media, columns)
-    return {"train": train, held: read_parquet(files[held], media, columns, train.classes)}
+    return {"train": train, held: read_parquet(files[held], media, columns, train.known)}

@@ -15,8 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attar.classes import Classes, find_classes
 from attar.encoded.source import Media
 from attar.errors import UsageError
+from attar.files import read_json
+from attar.limits import read_limited
+from attar.parquet import open_parquet, parquet_batches, read_table
 from attar.settings import unknown
 
 __all__ = [
@@ -27,10 +31,12 @@ __all__ = [
     "parquet_splits",
     "read_parquet",
     "read_saved",
+    "saved_splits",
 ]
 
 _LABEL_NAMES = ("label", "labels", "class", "fine_label", "target", "category")
-_ROWS = 64
+_NAMES = 4096
+_MOST_FILE = 2**29
 
 
 @dataclass(frozen=True)
@@ -65,26 +71,6 @@ class Columns:
         return Columns(*found)
 
 
-def _labels(values: Sequence[Any], names: Sequence[str] | None, where: str) -> tuple[Tensor, tuple[str, ...]]:
-    """Return integer labels and the names of the classes."""
-    if any(value is None for value in values):
-        row = next(row for row, value in enumerate(values) if value is None)
-        raise UsageError(f"{where} has no label in row {row}; remove such rows")
-    if all(isinstance(value, str) for value in values):
-        classes = tuple(names or sorted(set(values)))
-        place = {name: label for label, name in enumerate(classes)}
-        odd = next((value for value in values if value not in place), None)
-        if odd is not None:
-            raise UsageError(f"{where} has the label {odd!r}, which the training data do not have; remove it")
-        return torch.tensor([place[value] for value in values], dtype=torch.int64), classes
-    if not all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in values):
-        odd = next(value for value in values if not isinstance(value, int | np.integer | str))
-        raise UsageError(f"{where} has the label {odd!r}; labels must be whole numbers or names of classes")
-    labels = torch.tensor(values, dtype=torch.int64)
-    count = int(labels.max()) + 1 if len(labels) else 0
-    return labels, tuple(names) if names is not None else tuple(str(label) for label in range(count))
-
-
 def _encoded(value: Any, where: str, noun: str) -> bytes:
     """Return the bytes of a cell: plain, or Hugging Face's struct of bytes and path."""
     data = value.get("bytes") if isinstance(value, dict) else value
@@ -116,17 +102,22 @@ class ParquetSource:
         paths: The files, in order.
         columns: Which columns hold what.
         labels: Class of each row.
-        classes: Names of the classes.
+        known: The classes.
         noun: What a sample is called.
     """
 
     paths: tuple[Path, ...]
     columns: Columns
     labels: Tensor
-    classes: tuple[str, ...]
+    known: Classes
     noun: str
 
     random_access = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.known.names
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -143,15 +134,15 @@ class ParquetSource:
     def _names(self) -> tuple[str, ...]:
         found: list[str] = []
         for path in self.paths:
-            file = _parquet(path, None)
+            file = open_parquet(path)
             cells = file.schema_arrow.field(self.columns.sample).type
             # The paths alone: encoded samples are large.
             named = hasattr(cells, "get_field_index") and cells.get_field_index("path") >= 0
             if not named:
                 found += [""] * file.metadata.num_rows
                 continue
-            table = file.read(columns=[f"{self.columns.sample}.path"])
-            found += [_path(value) for value in table.column(0).to_pylist()]
+            for batch in parquet_batches(file, path, [f"{self.columns.sample}.path"], _NAMES):
+                found += [_path(value) for value in batch.column(0).to_pylist()]
         return tuple(found)
 
     def name(self, row: int) -> str:
@@ -166,38 +157,24 @@ class ParquetSource:
         """Yield, for each row in order, what returns its sample."""
         row = 0
         for path in self.paths:
-            file = _parquet(path, None)
-            for batch in file.iter_batches(batch_size=_ROWS, columns=[self.columns.sample]):
+            for batch in parquet_batches(open_parquet(path), path, [self.columns.sample]):
                 for value in batch.column(0).to_pylist():
                     yield partial(_encoded, value, self.where(row), self.noun)
                     row += 1
 
 
-def _parquet(path: Path, media: Media | None) -> Any:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        wanted = "pyarrow" if media is None else f"'{media.distribution}[parquet]'"
-        raise UsageError(f"reading Parquet needs pyarrow: pip install {wanted}") from error
-    try:
-        return parquet.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{str(path)!r} cannot be read as Parquet; restore it") from error
-
-
-def _named(file: Any, column: str) -> list[str] | None:
+def _named(schema: Any, column: str) -> list[str] | None:
     """Return the class names that Hugging Face's metadata give a column, if any."""
     try:
-        features = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"]
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[column]["names"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
 def read_parquet(
-    paths: Sequence[Path], media: Media, columns: Columns, classes: Sequence[str] | None = None
+    paths: Sequence[Path], media: Media, columns: Columns, classes: Classes | None = None
 ) -> ParquetSource:
     """Return the samples of Parquet files with a column of encoded samples and one of labels.
 
@@ -205,23 +182,42 @@ def read_parquet(
         paths: The files of one split.
         media: What the samples are.
         columns: Which columns hold what.
-        classes: The names of the classes where they are known from the training split.
+        classes: The classes of the training split, where it has been read.
 
     Raises:
         UsageError: If a file is damaged, a column is missing, or a label is none.
     """
-    files = [_parquet(path, media) for path in paths]
-    found = columns.find(files[0].schema_arrow.names, repr(str(paths[0])), media)
-    values: list[Any] = []
-    for path, file in zip(paths, files, strict=True):
-        if not {found.sample, found.label} <= set(file.schema_arrow.names):
+    install = f"'{media.distribution}[parquet]'"
+    schema = open_parquet(paths[0], install).schema_arrow
+    found = columns.find(schema.names, repr(str(paths[0])), media)
+    parts = []
+    for path in paths:
+        if not {found.sample, found.label} <= set(open_parquet(path, install).schema_arrow.names):
             raise UsageError(f"{str(path)!r} lacks the columns of {str(paths[0])!r}; give files of one kind")
-        values += file.read(columns=[found.label]).column(0).to_pylist()
-    names = classes if classes is not None else _named(files[0], found.label)
-    labels, classes = _labels(values, names, repr(str(paths[0])))
-    return ParquetSource(
-        paths=tuple(paths), columns=found, labels=labels, classes=tuple(classes), noun=media.noun
-    )
+        parts.append(read_table(path, [found.label], install).column(0))
+    values, names = _cells(parts), _named(schema, found.label)
+    if not len(values):
+        raise UsageError(f"{str(paths[0])!r} holds no {media.noun}s; give at least one per class")
+    labels, known = _read_labels(values, names, repr(str(paths[0])), classes)
+    return ParquetSource(paths=tuple(paths), columns=found, labels=labels, known=known, noun=media.noun)
+
+
+def _cells(columns: Sequence[Any]) -> Any:
+    """Return the labels of columns of pyarrow, each as it is."""
+    import pyarrow as pa
+
+    if len({column.type for column in columns}) == 1 and pa.types.is_integer(columns[0].type):
+        if not any(column.null_count for column in columns):
+            return np.concatenate([column.to_numpy() for column in columns])
+    return [value for column in columns for value in column.to_pylist()]
+
+
+def _read_labels(
+    values: Any, names: Sequence[str] | None, where: str, known: Classes | None
+) -> tuple[Tensor, Classes]:
+    """Return labels as numbers of classes, those of training where they are known."""
+    classes = known or find_classes(values, where, names)
+    return torch.from_numpy(classes.numbers(values, where)), classes
 
 
 def parquet_splits(folder: Path) -> dict[str, list[Path]]:
@@ -249,7 +245,7 @@ class SavedSource:
         folder: Where it was saved.
         columns: Which columns hold what.
         labels: Class of each row.
-        classes: Names of the classes.
+        known: The classes.
         noun: What a sample is called.
     """
 
@@ -257,10 +253,15 @@ class SavedSource:
     folder: Path
     columns: Columns
     labels: Tensor
-    classes: tuple[str, ...]
+    known: Classes
     noun: str
 
     random_access = True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.known.names
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -281,14 +282,66 @@ class SavedSource:
         """Return the bytes of a sample."""
         value = self.rows[row][self.columns.sample]
         path = value.get("path") if isinstance(value, dict) and value.get("bytes") is None else None
-        if path is not None and Path(path).is_file():
-            return Path(path).read_bytes()
+        if isinstance(path, str) and path:
+            return self._inside(path, row)
         return _encoded(value, self.where(row), self.noun)
+
+    def _inside(self, name: str, row: int) -> bytes:
+        """Return a file that a row names; none outside of the folder, which would be somebody else's."""
+        path, folder = (self.folder / name).resolve(), self.folder.resolve()
+        if not path.is_relative_to(folder):
+            raise UsageError(
+                f"{self.where(row)} names the file {name!r}, which is outside of the data set; save the data "
+                f"set with the bytes of its {self.noun}s in it"
+            )
+        try:
+            return read_limited(path, _MOST_FILE)
+        except OSError as error:
+            raise UsageError(f"{self.where(row)} names the file {name!r}, which cannot be read") from error
 
     def scan(self) -> Iterator[Callable[[], bytes]]:
         """Yield, for each row in order, what returns its sample."""
         for row in range(len(self)):
             yield partial(self.fetch, row)
+
+
+def saved_splits(folder: Path) -> dict[str, Any]:
+    """Return the splits of a data set saved by Hugging Face's ``datasets``, which must be installed.
+
+    Raises:
+        UsageError: If it is damaged, or names files outside of its folder.
+    """
+    import datasets
+
+    _check_saved(folder)
+    try:
+        saved = datasets.load_from_disk(str(folder))
+    except Exception as error:
+        # The library raises errors of many kinds, its own and Arrow's, for damaged files.
+        raise UsageError(f"{str(folder)!r} cannot be read as a saved data set; restore it") from error
+    return dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
+
+
+def _check_saved(folder: Path) -> None:
+    """Refuse a saved data set that names files outside of its folder."""
+    parts = [folder]
+    if (folder / "dataset_dict.json").is_file():
+        said = read_json(folder / "dataset_dict.json")
+        splits = said.get("splits") if isinstance(said, dict) else None
+        if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
+            raise UsageError(f"{str(folder)!r} cannot be read as a saved data set; restore it")
+        parts = [folder / split for split in splits]
+    for part in parts:
+        said = read_json(part / "state.json") if (part / "state.json").is_file() else {}
+        files = said.get("_data_files") if isinstance(said, dict) else None
+        names = [file.get("filename") for file in files or [] if isinstance(file, dict)]
+        for name in [".", *names]:
+            path = (part / str(name)).resolve()
+            if not path.is_relative_to(folder.resolve()):
+                odd = part.name if name == "." else name
+                raise UsageError(
+                    f"the saved data set {str(folder)!r} names {odd!r}, which is outside of it; restore it"
+                )
 
 
 def read_saved(folder: Path, media: Media, columns: Columns) -> dict[str, SavedSource]:
@@ -303,14 +356,9 @@ def read_saved(folder: Path, media: Media, columns: Columns) -> dict[str, SavedS
         raise UsageError(
             f"reading a saved Hugging Face data set needs datasets: pip install '{media.distribution}[hf]'"
         ) from error
-    try:
-        saved = datasets.load_from_disk(str(folder))
-    except Exception as error:
-        # The library raises errors of many kinds, its own and Arrow's, for damaged files.
-        raise UsageError(f"{str(folder)!r} cannot be read as a saved data set; restore it") from error
-    splits = dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
+    splits = saved_splits(folder)
     sources: dict[str, SavedSource] = {}
-    classes: Sequence[str] | None = None
+    classes: Classes | None = None
     for name in sorted(splits, key=lambda split: split != "train"):
         rows = splits[name]
         found = columns.find(rows.column_names, repr(str(folder)), media)
@@ -319,7 +367,6 @@ def read_saved(folder: Path, media: Media, columns: Columns) -> dict[str, SavedS
         if isinstance(feature, datasets.Image | datasets.Audio):
             rows = rows.cast_column(found.sample, type(feature)(decode=False))
         where = f"the split {name!r} of {str(folder)!r}"
-        labels, known = _labels(rows[found.label][:], classes or named, where)
-        classes = classes or known
-        sources[name] = SavedSource(rows, folder, found, labels, tuple(classes), media.noun)
+        labels, classes = _read_labels(rows[found.label][:], named, where, classes)
+        sources[name] = SavedSource(rows, folder, found, labels, classes, media.noun)
     return sources

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attar.batch import Batch
+from attar.classes import Classes
 from attar.contracts import LabelKind, SetSpec, Task
 from attar.errors import UsageError
 from attar.registry import Registry
@@ -122,7 +123,7 @@ def set_of_values(
 
     Args:
         values: Samples as models take them, float32 ``(n, *feature)``.
-        arrays: Integers ``labels`` ``(n,)``, and perhaps ``targets`` ``(n, classes)``; see
+        arrays: ``labels`` ``(n,)``, numbers or names of the classes, and perhaps ``targets`` ``(n, classes)``; see
             :func:`kind_of`.
         task: The real data.
         registry: Where the parameterization is looked up.
@@ -131,11 +132,11 @@ def set_of_values(
         UsageError: If labels or targets do not fit.
     """
     n, classes = len(values), len(task.classes)
-    if arrays["labels"].shape != (n,):
+    if np.shape(arrays["labels"])[:1] != (n,):
         raise UsageError(
-            f"the array 'labels' has shape {arrays['labels'].shape}; give ({n},), the class of each sample"
+            f"the array 'labels' has shape {np.shape(arrays['labels'])}; give ({n},), the class of each sample"
         )
-    labels = read_whole(arrays["labels"], "labels", classes, f"the classes of {task.name!r}")
+    labels = torch.from_numpy(Classes.of(task.classes).numbers(arrays["labels"], "the array 'labels'"))
     targets: Tensor | None = None
     kind: LabelKind = "hard"
     if "targets" in arrays:

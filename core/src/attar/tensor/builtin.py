@@ -17,7 +17,7 @@ from attar.nets import MLP, ConvNet, Linear
 from attar.npz import read_npz
 from attar.plugins import GivenData, LoadRequest
 from attar.settings import unknown
-from attar.tensor.given import read_pairs
+from attar.tensor.given import read_given
 from attar.tensor.items import ArrayItems, ItemsView
 from attar.tensor.modality import TensorModality, axes_of
 from attar.tensor.preprocess import Standardize
@@ -32,6 +32,7 @@ _SKLEARN = {
     "breast-cancer": "569 tumors with 30 measurements, 2 classes (scikit-learn)",
     "iris": "150 flowers with 4 measurements, 3 classes (scikit-learn)",
 }
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 ARCHITECTURES: Mapping[str, Architecture] = {
     "convnet": ConvNet,
     "mlp": MLP,
@@ -106,34 +107,25 @@ def tensor_task(
 
     Args:
         values: ``(n, *feature)``, any numeric type.
-        labels: Integers from 0, ``(n,)``.
+        labels: One per sample, as for :func:`attar.classes.find_classes`.
         test: Test values and labels; drawn from the data where absent.
-        classes: Names of the classes; the numbers where absent.
+        classes: Names of the classes; the labels themselves where absent.
         name: What the data are called.
         options: How to split.
 
     Raises:
         UsageError: If lengths, labels or values do not fit.
     """
-    options = options or SplitOptions()
-    numbers = np.asarray(labels)
-    if numbers.ndim != 1 or numbers.size == 0 or not np.issubdtype(numbers.dtype, np.integer):
-        raise UsageError(f"the labels of {name!r} must be integers of shape (n,) with n > 0")
-    if classes is None and int(numbers.max()) >= numbers.size:
-        raise UsageError(
-            f"the labels of {name!r} run to {int(numbers.max())}, but there are only {numbers.size} samples; "
-            f"number the classes from 0"
-        )
-    titles = classes or tuple(str(number) for number in range(int(numbers.max()) + 1))
-    held = None if test is None else ArrayItems(np.asarray(test[0]), np.asarray(test[1]), f"{name} (test)")
-    parts = split(ArrayItems(np.asarray(values), numbers, name), held, len(titles), options)
-    return TENSOR.task("tensor", name, titles, parts, options)
+    held = None if test is None else (test[0], test[1])
+    given = GivenData(train=(values, labels), test=held, classes=classes)
+    return _given(given, name, options or SplitOptions())
 
 
 def _given(given: GivenData, name: str, options: SplitOptions) -> TensorTask:
-    values, labels = read_pairs(given.train, name)
-    test = None if given.test is None else read_pairs(given.test, f"{name} (test)")
-    return tensor_task(values, labels, test=test, classes=given.classes, name=name, options=options)
+    found = read_given(given, name)
+    held = None if found.test is None else ArrayItems(*found.test, f"{name} (test)")
+    parts = split(ArrayItems(*found.train, name), held, len(found.classes), options)
+    return TENSOR.task("tensor", name, found.classes, parts, options)
 
 
 class BuiltinModality(TensorModality):
@@ -171,7 +163,7 @@ class BuiltinModality(TensorModality):
             raise UsageError(f"{known}, or give the path of a .npz file with --data")
         if not path.is_file():
             raise UsageError(f"there is no file {request.data!r}; give the path of a .npz file with --data")
-        arrays = read_npz(path, "numpy.savez(file, x_train=…, y_train=…)")
+        arrays = read_npz(path, "numpy.savez(file, x_train=…, y_train=…)", _ARRAYS)
         if not arrays:
             raise UsageError(f"{path.name} holds no arrays; it needs x_train and y_train")
         missing = {"x_train", "y_train"} - arrays.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attar.classes import Classes, find_classes
 from attar.errors import UsageError
+from attar.plugins import GivenData
 
-__all__ = ["as_array", "read_pairs"]
+__all__ = ["Pairs", "as_array", "read_given", "read_pairs"]
 
 
 def as_array(value: Any, where: str) -> NDArray[Any]:
@@ -40,8 +43,8 @@ def as_array(value: Any, where: str) -> NDArray[Any]:
 
 def read_pairs(
     data: Any, name: str, convert: Callable[[Any, str], NDArray[Any]] = as_array
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return samples ``(n, *feature)`` and integer labels ``(n,)`` of data given in Python.
+) -> tuple[NDArray[Any], Any]:
+    """Return samples ``(n, *feature)`` and their labels, as they are given in Python.
 
     Args:
         data: A pair of samples and labels, or a map-style data set of such pairs, which is
@@ -50,16 +53,12 @@ def read_pairs(
         convert: Turns one sample of a data set into an array.
 
     Raises:
-        UsageError: If it is neither, samples differ in shape, or labels are no whole numbers.
+        UsageError: If it is neither, or samples differ in shape.
     """
     if isinstance(data, tuple | list):
         if len(data) != 2:
             raise UsageError(f"{name!r} is a sequence of {len(data)}; give a pair of samples and labels")
-        values, labels = (
-            as_array(data[0], f"the samples of {name!r}"),
-            as_array(data[1], f"labels of {name!r}"),
-        )
-        return values, _whole(labels, name)
+        return as_array(data[0], f"the samples of {name!r}"), data[1]
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise UsageError(
             f"{name!r} is {type(data).__name__}; give a pair of samples and labels, or a data set with "
@@ -70,10 +69,8 @@ def read_pairs(
 
 def _read_dataset(
     data: Any, name: str, convert: Callable[[Any, str], NDArray[Any]]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+) -> tuple[NDArray[Any], list[Any]]:
     count = len(data)
-    if count == 0:
-        raise UsageError(f"{name!r} is empty; give at least one sample per class")
     values: NDArray[Any] | None = None
     labels = []
     for row in range(count):
@@ -90,16 +87,55 @@ def _read_dataset(
                 f"make all samples of one shape"
             )
         values[row] = sample
-        labels.append(as_array(pair[1], f"the label of {where}"))
-    if values is None or any(label.size != 1 for label in labels):
-        raise UsageError(f"{name!r} has several labels per sample; Attar distills single-label data")
-    return values, _whole(np.array([label.reshape(()) for label in labels]), name)
+        labels.append(pair[1])
+    if values is None:
+        raise UsageError(f"{name!r} is empty; give at least one sample per class")
+    return values, labels
 
 
-def _whole(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise UsageError(f"{name!r} has several labels per sample; Attar distills single-label data")
-    labels = labels.reshape(-1) if labels.ndim == 2 else labels
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise UsageError(f"the labels of {name!r} must be whole numbers, one per sample, not {labels.dtype}")
-    return labels.astype(np.int64)
+@dataclass(frozen=True)
+class Pairs:
+    """Samples that have labels, with these as numbers of classes.
+
+    Attributes:
+        classes: Names of the classes.
+        train: Training samples ``(n, *feature)`` and labels, int64 ``(n,)``.
+        test: Test samples and labels likewise, or None.
+    """
+
+    classes: tuple[str, ...]
+    train: tuple[NDArray[Any], NDArray[np.int64]]
+    test: tuple[NDArray[Any], NDArray[np.int64]] | None
+
+
+def read_given(
+    given: GivenData, name: str, convert: Callable[[Any, str], NDArray[Any]] = as_array
+) -> Pairs:
+    """Return data given in Python with their classes.
+
+    Args:
+        given: The training data, perhaps test data and names of the classes.
+        name: What the data are called in errors.
+        convert: Turns one sample of a data set into an array.
+
+    Raises:
+        UsageError: As :func:`read_pairs` and :func:`attar.classes.find_classes`.
+    """
+    values, labels = read_pairs(given.train, name, convert)
+    found = find_classes(labels, repr(name), given.classes)
+    test = None
+    if given.test is not None:
+        held = f"{name} (test)"
+        test = _numbered(*read_pairs(given.test, held, convert), found, held)
+    return Pairs(found.names, _numbered(values, labels, found, name), test)
+
+
+def _numbered(
+    values: NDArray[Any], labels: Any, classes: Classes, name: str
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    numbers = classes.numbers(labels, repr(name))
+    if len(values) != len(numbers):
+        raise UsageError(
+            f"{name} has {len(values)} samples but {len(numbers)} labels; give one label per sample"
+        )
+    return values, numbers

@@ -14,7 +14,7 @@ from attar.encoded import Columns, EncodedSource, find_splits, items_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
-from attar.tensor.given import as_array, read_pairs
+from attar.tensor.given import as_array, read_given
 from attar.tensor.splits import groups_of
 from numpy.typing import NDArray
 
@@ -158,20 +158,20 @@ def given_waves(given: GivenData, name: str, options: AudioOptions) -> Recording
     """
     if not options.rate:
         raise UsageError(f"say at which rate {name!r} was sampled, in Hz, as in rate=16000")
-    waves, labels = _given_split(given.train, name)
+    found = read_given(given, name, mono)
+    waves = _waves(found.train[0], name)
     form = options.form(options.rate, waves.shape[1] / options.rate)
-    classes = given.classes or tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
     test: Items | None = None
-    if given.test is not None:
-        held, own = _given_split(given.test, f"{name} (test)")
-        test = ArrayItems(in_memory(held, options.rate, form), own, f"{name} (test)")
-    train = ArrayItems(in_memory(waves, options.rate, form), labels, name)
-    return Recordings(name=name, classes=classes, train=train, test=test, form=form)
+    if found.test is not None:
+        held = f"{name} (test)"
+        spectrograms = in_memory(_waves(found.test[0], held), options.rate, form)
+        test = ArrayItems(spectrograms, found.test[1], held)
+    train = ArrayItems(in_memory(waves, options.rate, form), found.train[1], name)
+    return Recordings(name=name, classes=found.classes, train=train, test=test, form=form)
 
 
-def _given_split(data: Any, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    values, labels = read_pairs(data, name, mono)
-    return np.stack([mono(each, f"sample {row} of {name!r}") for row, each in enumerate(values)]), labels
+def _waves(values: NDArray[Any], name: str) -> NDArray[Any]:
+    return np.stack([mono(each, f"sample {row} of {name!r}") for row, each in enumerate(values)])
 
 
 def mono(sample: Any, where: str) -> NDArray[Any]:

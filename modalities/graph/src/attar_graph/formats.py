@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar_graph.raw import RawGraph, numbered_classes
+from attar_graph.raw import RawGraph, node_classes
 from attar_graph.tables import read_numbers
 from attar_graph.values import careful, dense, rows_of, unpacked
 
@@ -52,7 +52,7 @@ def _compressed(
 def _graph(
     name: str, features: Tensor, edges: Tensor, numbers: Tensor, splits: Mapping[str, Tensor] | None
 ) -> RawGraph:
-    classes, labels = numbered_classes(numbers, name)
+    classes, labels = node_classes(numbers, name)
     return RawGraph(name=name, features=features, edges=edges, labels=labels, classes=classes, splits=splits)
 
 

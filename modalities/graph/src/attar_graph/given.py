@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from attar.settings import unknown
 from attar.tensor.given import as_array
 from torch import Tensor
 
-from attar_graph.raw import SPLITS, RawGraph, named_classes, numbered_classes
+from attar_graph.raw import SPLITS, RawGraph, node_classes
 from attar_graph.values import real, whole
 
-__all__ = ["given_graph", "graph_of_arrays"]
+__all__ = ["ARRAYS", "given_graph", "graph_of_arrays"]
 
 _NEEDED = ("features", "edges", "labels")
-_KEYS = (*_NEEDED, "weights", "classes", *SPLITS)
+ARRAYS = (*_NEEDED, "weights", "classes", *SPLITS)
+"""Names of the arrays that a graph may have."""
 _ATTRIBUTES: Mapping[str, str] = {
     "features": "x",
     "edges": "edge_index",
@@ -63,11 +64,11 @@ def given_graph(given: GivenData, name: str) -> RawGraph:
 
 
 def _mask(value: Any, where: str) -> Any:
-    """Return a mask as booleans, of which older graphs have bytes."""
+    """Return a mask as booleans, of which some graphs have zeros and ones."""
     if value is None:
         return None
     mask = as_array(value, where)
-    if mask.dtype not in (np.bool_, np.uint8):
+    if mask.dtype != np.bool_ and not np.isin(mask, (0, 1)).all():
         raise UsageError(f"{where} is {mask.dtype}; give a mask of booleans, one for each node")
     return mask.astype(np.bool_)
 
@@ -83,9 +84,9 @@ def graph_of_arrays(
 
     Args:
         arrays: ``features`` ``(n, d)``; ``edges`` ``(2, E)``, node numbers from 0; ``labels`` ``(n,)``,
-            whole numbers with -1 for unknown, or names with "" for unknown; perhaps ``weights``
+            as for :func:`attar.classes.find_classes`, with -1, NaN or "" for unknown; perhaps ``weights``
             ``(E,)``, ``classes``, names of the classes, and ``train``, ``validation`` and
-            ``test``, node numbers or masks ``(n,)``. What is None is not there.
+            ``test``, node numbers or masks ``(n,)`` of Booleans or of zeros and ones. What is None is not there.
         name: What the graph is called.
         classes: Names of the classes; by default those in the arrays, or the labels themselves.
         called: What the user calls the arrays.
@@ -94,9 +95,9 @@ def graph_of_arrays(
         UsageError: If something is missing, unknown, or does not fit.
     """
     called = dict(called or {})
-    odd = next((key for key in arrays if key not in _KEYS), None)
+    odd = next((key for key in arrays if key not in ARRAYS), None)
     if odd is not None:
-        raise UsageError(unknown(f"array of {name!r}", str(odd), _KEYS))
+        raise UsageError(unknown(f"array of {name!r}", str(odd), ARRAYS))
     there = {key: value for key, value in arrays.items() if value is not None}
     absent = next((key for key in _NEEDED if key not in there), None)
     if absent is not None:
@@ -107,35 +108,23 @@ def graph_of_arrays(
         return f"the {called.get(key, key)} of {name!r}"
 
     features = real(there["features"], where("features"))
-    names, labels = _classes(
-        there["labels"], classes if classes is not None else there.get("classes"), name, where
-    )
+    names = classes if classes is not None else there.get("classes")
+    named = None if names is None else [str(each) for each in np.asarray(names).reshape(-1).tolist()]
+    titles, labels = node_classes(there["labels"], name, named)
     splits = {split: _nodes(there[split], len(features), where(split)) for split in SPLITS if split in there}
     return RawGraph(
         name=name,
         features=features,
         edges=whole(there["edges"], where("edges")),
         labels=labels,
-        classes=names,
-        weights=real(there["weights"], where("weights")) if "weights" in there else None,
+        classes=titles,
+        weights=_column(real(there["weights"], where("weights"))) if "weights" in there else None,
         splits=splits or None,
     )
 
 
-def _classes(
-    labels: Any, classes: Any, name: str, where: Callable[[str], str]
-) -> tuple[tuple[str, ...], Tensor]:
-    """Return the names of the classes and the number of each label."""
-    names = None if classes is None else tuple(str(each) for each in np.asarray(classes).reshape(-1).tolist())
-    texts = labels if isinstance(labels, Tensor) else np.asarray(labels)
-    if isinstance(texts, np.ndarray) and texts.dtype.kind in "US":
-        return named_classes(texts.reshape(-1).astype(np.str_).tolist(), name, names)
-    numbers = whole(labels, where("labels"))
-    if numbers.ndim == 2 and numbers.shape[1] > 1:
-        raise UsageError(
-            f"{where('labels')} has shape {tuple(numbers.shape)}; give one label for each node, as (nodes,)"
-        )
-    return numbered_classes(numbers.reshape(-1), name, names)
+def _column(values: Tensor) -> Tensor:
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _nodes(value: Any, n: int, where: str) -> Tensor:
@@ -144,6 +133,9 @@ def _nodes(value: Any, n: int, where: str) -> Tensor:
     if array.ndim == 2 and array.shape[1] > 1:
         raise UsageError(f"{where} has {array.shape[1]} splits; choose one of its columns, such as [:, 0]")
     array = array.reshape(-1)
+    # Of zeros and ones for each node, as numbers of nodes most would stand there twice.
+    if array.dtype == np.bool_ or (n > 2 and len(array) == n and bool(np.isin(array, (0, 1)).all())):
+        array = array.astype(np.bool_)
     if array.dtype != np.bool_:
         return whole(array, where)
     if len(array) != n:

@@ -1,23 +1,23 @@
 """The raw files of Cora, CiteSeer and PubMed, which are pickles of an old Python.
 
-They are read by an unpickler that knows arrays, sparse matrices, lists and dictionaries, and
-nothing that could run code.
+They are read by :mod:`attar_graph.unpickling`, which runs nothing of what they name.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from attar.errors import UsageError
+from attar.limits import read_limited
 from torch import Tensor
 
 from attar_graph.raw import RawGraph
+from attar_graph.unpickling import Rows, load
 from attar_graph.values import dense
 
 __all__ = ["PLANETOID", "read_planetoid"]
@@ -42,99 +42,48 @@ PLANETOID: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 PARTS = ("tx", "allx", "y", "ty", "ally", "graph", "test.index")
 _VALIDATION = 500
+_MOST = 2**29
+"""Bytes of a file; those of PubMed take a few million."""
 
 
-class _Rows:
-    """Stands for a sparse matrix in compressed rows; filled by the unpickler."""
-
-    def __init__(self, *ignored: object) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-    def dense(self, path: Path) -> np.ndarray[Any, Any]:
-        """Return the matrix, float32.
-
-        Raises:
-            UsageError: If its parts do not fit one another.
-        """
-        parts = [self.state.get(key) for key in ("data", "indices", "indptr")]
-        shape = self.state.get("_shape", self.state.get("shape"))
-        if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts) or not _pair(shape):
-            raise _broken(path)
-        data, columns, starts = (np.asarray(part) for part in parts)
-        try:
-            return dense(data, starts, columns, shape or ())
-        except (TypeError, ValueError) as error:
-            raise _broken(path) from error
-
-
-def _pair(shape: object) -> bool:
-    return isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(side, int) for side in shape)
+def _matrix(rows: Rows) -> np.ndarray[Any, Any]:
+    """Return a sparse matrix, float32."""
+    data, columns, starts = (rows.state[key].read() for key in ("data", "indices", "indptr"))
+    height, width = rows.state.get("_shape") or rows.state["shape"]
+    if not all(part.ndim == 1 for part in (data, columns, starts)):
+        raise ValueError("parts of a matrix have one axis")
+    return dense(data, starts, columns, (height, width))
 
 
 def _broken(path: Path) -> UsageError:
     return UsageError(f"{path.name} is damaged or no file of Planetoid; download it again")
 
 
-def _empty_array(kind: object, shape: object, code: object) -> np.ndarray[Any, Any]:
-    # Its state says shape and type, and is checked against the bytes that are there.
-    return np.empty(0, dtype=np.uint8)
-
-
-def _reconstructed(kind: object, base: object, state: object) -> _Rows:
-    return _Rows()
-
-
-_KNOWN: Mapping[tuple[str, str], Any] = {
-    ("scipy.sparse.csr", "csr_matrix"): _Rows,
-    ("scipy.sparse._csr", "csr_matrix"): _Rows,
-    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "defaultdict"): defaultdict,
-    ("copy_reg", "_reconstructor"): _reconstructed,
-    ("copyreg", "_reconstructor"): _reconstructed,
-    ("__builtin__", "object"): object,
-    ("builtins", "object"): object,
-    ("__builtin__", "list"): list,
-    ("builtins", "list"): list,
-}
-
-
-class _Careful(pickle.Unpickler):
-    """Knows what Planetoid's files hold, and refuses everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return one of the few things that may be named."""
-        try:
-            return _KNOWN[(module, name)]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is not allowed") from None
-
-
-def _load(path: Path) -> Any:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises into one sentence."""
     try:
-        with open(path, "rb") as file:
-            return _Careful(file, encoding="latin1", fix_imports=False).load()
+        yield
     except FileNotFoundError:
         raise UsageError(f"{str(path)!r} is missing; put the raw files of Planetoid there") from None
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    except UsageError:
+        raise
     except Exception as error:
         # A damaged pickle may raise anything.
         raise _broken(path) from error
 
 
 def _array(path: Path) -> np.ndarray[Any, Any]:
-    found = _load(path)
-    if isinstance(found, _Rows):
-        return found.dense(path)
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype == object:
-        raise _broken(path)
-    return found.astype(np.float32)
+    with _reading(path):
+        found = load(read_limited(path, _MOST))
+        if isinstance(found, Rows):
+            return _matrix(found)
+        values = found.read()
+        if values.ndim != 2:
+            raise ValueError("this is no matrix")
+        return values.astype(np.float32)
 
 
 def read_planetoid(folder: Path, name: str) -> RawGraph:
@@ -154,7 +103,6 @@ def read_planetoid(folder: Path, name: str) -> RawGraph:
     known, tested = _array(paths["allx"]), _array(paths["tx"])
     labels, test_labels = _array(paths["ally"]), _array(paths["ty"])
     train = len(_array(paths["y"]))
-    links = _load(paths["graph"])
     places = _places(paths["test.index"])
     fits = len(places) == len(tested) == len(test_labels) and len(known) == len(labels)
     if not fits or known.shape[1] != tested.shape[1] or (len(places) and places.min() < 0):
@@ -164,6 +112,8 @@ def read_planetoid(folder: Path, name: str) -> RawGraph:
         raise _broken(paths["ally"])
     # CiteSeer numbers a few nodes that it says nothing of; they are isolated.
     n = max(len(known), int(places.max()) + 1 if len(places) else 0)
+    if n > 2 * (len(known) + len(places)):
+        raise _broken(paths["test.index"])
     features = np.zeros((n, known.shape[1]), dtype=np.float32)
     onehot = np.zeros((n, labels.shape[1]), dtype=np.float32)
     features[: len(known)], onehot[: len(labels)] = known, labels
@@ -172,7 +122,7 @@ def read_planetoid(folder: Path, name: str) -> RawGraph:
     return RawGraph(
         name=name,
         features=torch.from_numpy(features),
-        edges=_edges(links, n, paths["graph"]),
+        edges=_edges(n, paths["graph"]),
         labels=numbers,
         classes=classes,
         splits={
@@ -184,21 +134,23 @@ def read_planetoid(folder: Path, name: str) -> RawGraph:
 
 
 def _places(path: Path) -> np.ndarray[Any, Any]:
-    try:
-        return np.array([int(line) for line in path.read_text("ascii").split()], dtype=np.int64)
-    except FileNotFoundError:
-        raise UsageError(f"{str(path)!r} is missing; put the raw files of Planetoid there") from None
-    except (OSError, ValueError) as error:
-        raise _broken(path) from error
+    with _reading(path):
+        return np.array([int(line) for line in read_limited(path, _MOST).split()], dtype=np.int64)
 
 
-def _edges(links: Any, n: int, path: Path) -> Tensor:
-    if not isinstance(links, dict):
-        raise _broken(path)
-    pairs = [(one, other) for one, others in links.items() for other in others]
-    if not all(isinstance(end, int) for pair in pairs for end in pair):
-        raise _broken(path)
-    edges = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T
-    if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= n):
-        raise _broken(path)
-    return edges
+def _edges(n: int, path: Path) -> Tensor:
+    with _reading(path):
+        content = read_limited(path, _MOST)
+        links = load(content)
+        if not isinstance(links, dict) or not all(isinstance(others, list) for others in links.values()):
+            raise ValueError("these are no lists of neighbors")
+        # A list that is written once may be meant by every node.
+        if sum(map(len, links.values())) > len(content):
+            raise ValueError("there are more neighbors than bytes")
+        pairs = [(one, other) for one, others in links.items() for other in others]
+        if not all(isinstance(end, int) for pair in pairs for end in pair):
+            raise ValueError("nodes are whole numbers")
+        edges = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T
+        if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= n):
+            raise ValueError("there is no such node")
+        return edges

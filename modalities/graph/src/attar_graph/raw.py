@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from attar.classes import find_classes
 from attar.errors import UsageError
 from torch import Tensor
 
 from attar_graph.adjacency import Sparse
 
-__all__ = ["SPLITS", "RawGraph", "named_classes", "numbered_classes", "undirected"]
+__all__ = ["SPLITS", "RawGraph", "node_classes", "undirected"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -75,7 +75,10 @@ class RawGraph:
         if self.weights is None:
             return
         if self.weights.shape != self.edges.shape[1:]:
-            raise UsageError(f"{self.name!r} has {self.edges.shape[1]} edges and {len(self.weights)} weights")
+            raise UsageError(
+                f"{self.name!r} has {self.edges.shape[1]} edges and {len(self.weights)} weights of shape "
+                f"{tuple(self.weights.shape)}; give one weight for each edge, as ({self.edges.shape[1]},)"
+            )
         if not bool((torch.isfinite(self.weights) & (self.weights > 0)).all()):
             raise UsageError(
                 f"a weight of an edge of {self.name!r} is not a number above 0; leave such edges out"
@@ -86,7 +89,12 @@ class RawGraph:
         for split, nodes in (self.splits or {}).items():
             if nodes.numel() and (int(nodes.min()) < 0 or int(nodes.max()) >= n):
                 raise UsageError(f"the {split} nodes of {self.name!r} are numbered from 0 to {n - 1}")
-            if len(nodes.unique()) != len(nodes) or bool(seen[nodes].any()):
+            if len(nodes.unique()) != len(nodes):
+                raise UsageError(
+                    f"a node of {self.name!r} stands twice in {split}, whose {len(nodes)} entries were read as "
+                    f"numbers of nodes; a mask has True or False for each of the {n} nodes"
+                )
+            if bool(seen[nodes].any()):
                 raise UsageError(
                     f"a node of {self.name!r} stands twice in the splits, once of them in {split}; a node "
                     f"belongs to one split"
@@ -124,74 +132,20 @@ def undirected(edges: Tensor, weights: Tensor | None, n: int) -> Sparse:
     return Sparse.of(places // n, places % n, largest, n)
 
 
-def named_classes(
-    values: Sequence[str], name: str, classes: Sequence[str] | None = None
+def node_classes(
+    labels: Any, name: str, classes: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], Tensor]:
-    """Return the names of the classes, and the number of each label.
+    """Return the names of the classes, and the number of each label, int64 ``(n,)``; -1 is unknown.
 
     Args:
-        values: The label of each node; "" is unknown.
+        labels: The label of each node, as for :func:`attar.classes.find_classes`.
         name: What the data are called.
-        classes: The names in their order; by default the distinct labels, numbers as numbers and
-            before words.
+        classes: The names, where they are known.
 
     Raises:
-        UsageError: If there is a single class, or a label is none of `classes`.
+        UsageError: If there is a single class, or a label is none.
     """
-    found = set(values) - {""}
-    known = tuple(sorted(found, key=_number_first) if classes is None else classes)
-    _check_several(known, name)
-    odd = min(found - set(known), default=None)
-    if odd is not None:
-        raise UsageError(f"{name!r} has the label {odd!r}, which is none of its classes; name them all")
-    numbers = {value: number for number, value in enumerate(known)} | {"": -1}
-    return known, torch.tensor([numbers[value] for value in values], dtype=torch.int64)
-
-
-def numbered_classes(
-    labels: Tensor, name: str, classes: Sequence[str] | None = None
-) -> tuple[tuple[str, ...], Tensor]:
-    """Return the names of the classes, and labels numbered from 0 without gaps.
-
-    Args:
-        labels: Int64 ``(n,)``; -1 is unknown.
-        name: What the data are called.
-        classes: The names, where label i is the i-th of them or, where labels have gaps and there
-            is a name for each, the i-th label in order; by default the distinct labels themselves.
-
-    Raises:
-        UsageError: If there is a single class, or labels are negative or do not fit the names.
-    """
-    found = labels[labels != -1].unique()
-    if len(found) and int(found[0]) < 0:
-        raise UsageError(
-            f"{name!r} has the label {int(found[0])}; number the classes from 0, and what is unknown -1"
-        )
-    if classes is not None and len(found) and int(found[-1]) >= len(classes) != len(found):
-        raise UsageError(
-            f"{name!r} has the label {int(found[-1])}, but names of {len(classes)} classes; name them all"
-        )
-    if classes is not None and (not len(found) or int(found[-1]) < len(classes)):
-        _check_several(classes, name)
-        return tuple(classes), labels
-    known = tuple(str(each) for each in found.tolist()) if classes is None else tuple(classes)
-    _check_several(known, name)
-    places = torch.searchsorted(found, labels)
-    return known, torch.where(labels == -1, labels, places)
-
-
-def _check_several(classes: Sequence[str], name: str) -> None:
-    if len(classes) < 2:
-        raise UsageError(f"{name!r} has {len(classes)} class; a classifier needs at least two")
-    if len(set(classes)) < len(classes):
-        twice = Counter(classes).most_common(1)[0][0]
-        raise UsageError(f"{name!r} has two classes called {twice!r}; give each its own name")
-
-
-def _number_first(value: str) -> tuple[int, float, str]:
-    try:
-        number = float(value)
-    except ValueError:
-        return 1, 0.0, value
-    # What is not finite has no place among numbers.
-    return (0, number, value) if math.isfinite(number) else (1, 0.0, value)
+    found = find_classes(labels, repr(name), classes)
+    if len(found.names) < 2:
+        raise UsageError(f"{name!r} has 1 class; a classifier needs at least two")
+    return found.names, torch.from_numpy(found.numbers(labels, repr(name), missing=True))

@@ -10,7 +10,7 @@ from attar.npz import read_npz
 from attar.plugins import LoadRequest
 from attar.settings import unknown
 
-from attar_graph.given import given_graph, graph_of_arrays
+from attar_graph.given import ARRAYS, given_graph, graph_of_arrays
 from attar_graph.public import PUBLIC, karate, public_graph
 from attar_graph.raw import RawGraph
 from attar_graph.tables import read_tables
@@ -63,7 +63,7 @@ def graph_at(path: Path, label_column: str) -> RawGraph:
         raise UsageError(
             f"{str(path)!r} is a file; give a folder with nodes.csv and edges.csv, or an .npz file"
         )
-    arrays = read_npz(path, "numpy.savez(path, features=…, edges=…, labels=…)")
+    arrays = read_npz(path, "numpy.savez(path, features=…, edges=…, labels=…)", ARRAYS)
     # Exported sets may have soft labels too, which are learned and no data.
     arrays.pop("targets", None)
     return graph_of_arrays(arrays, path.stem)

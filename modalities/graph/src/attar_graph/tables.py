@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from attar.errors import UsageError
+from attar.limits import check_columns, check_unpacked, first_line, lines_of
+from attar.parquet import open_parquet, read_table
 from attar.settings import unknown
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar_graph.raw import SPLITS, RawGraph, named_classes
+from attar_graph.raw import SPLITS, RawGraph, node_classes
 
 __all__ = ["read_numbers", "read_tables"]
 
@@ -101,11 +103,11 @@ def _names(path: Path) -> list[str]:
     """Return the names of the columns of a table."""
     with _reading(path):
         if path.suffix == ".csv":
+            check_columns(first_line(path).count(",") + 1, repr(str(path)))
             with open(path, encoding="utf-8-sig", newline="") as file:
-                names = next(csv.reader(file), [])
+                names = next(csv.reader(lines_of(file, repr(str(path)))), [])
         else:
-            with _open_parquet(path) as file:
-                names = file.schema_arrow.names
+            names = open_parquet(path).schema_arrow.names
     # Such are the numbers of rows, which pandas writes unless it is told not to.
     if "" in names or any(name.startswith("__index_level_") for name in names):
         raise UsageError(
@@ -123,15 +125,8 @@ def _read(path: Path, names: Sequence[str], texts: Sequence[str]) -> _Table:
         if path.suffix == ".csv":
             table = _read_csv(path, names, texts)
         else:
-            with _open_parquet(path) as file:
-                table = file.read()
+            table = read_table(path)
     return _Table(path.name, {name: table.column(name) for name in names}, table.num_rows)
-
-
-def _open_parquet(path: Path) -> Any:
-    from pyarrow import parquet
-
-    return parquet.ParquetFile(path)
 
 
 def _read_csv(path: Path, names: Sequence[str], texts: Sequence[str]) -> Any:
@@ -217,10 +212,11 @@ def read_tables(folder: Path, label_column: str) -> RawGraph:
     if not nodes.rows:
         raise UsageError(f"{nodes.file} of {name!r} has no rows; give at least one node of each class")
     titles = [column for column in nodes.columns if column not in roles]
+    check_unpacked(4 * nodes.rows * len(titles), places[0].stat().st_size, repr(str(places[0])))
     features = np.empty((nodes.rows, len(titles)), dtype=np.float32)
     for place, title in enumerate(titles):
         features[:, place] = nodes.numbers(title)
-    classes, labels = named_classes(nodes.texts(label_column).to_pylist(), name)
+    classes, labels = node_classes(nodes.texts(label_column).to_pylist(), name)
     return RawGraph(
         name=name,
         features=torch.from_numpy(features),

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from attar.errors import UsageError
+from attar.npz import check_archive
 from attar.tensor.given import as_array
 from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["careful", "dense", "real", "rows_of", "unpacked", "whole"]
 
-_MOST_VALUES = 2**32
-"""Values of a matrix that is made dense; more are a damaged shape."""
+_FREE_VALUES, _MOST_TIMES = 2**26, 1024
+"""Values of any matrix that is made dense, and of others per entry; more are a damaged shape."""
 
 
 @contextmanager
@@ -52,6 +53,7 @@ def unpacked(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     Raises:
         Exception: Of any kind, if the file is damaged or such an array holds pickled objects.
     """
+    check_archive(path, names)
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
         return {name: found[name] for name in names}
 
@@ -93,7 +95,8 @@ def dense(
     """
     rows, width = (int(side) for side in shape)
     places = rows_of(starts, columns, shape)
-    if values.shape != columns.shape or rows * width > _MOST_VALUES:
+    most = max(_FREE_VALUES, _MOST_TIMES * len(values))
+    if values.shape != columns.shape or rows * width > most:
         raise ValueError("values do not fit the matrix")
     matrix = np.zeros((rows, width), dtype=np.float32)
     np.add.at(matrix, places, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,16 @@ from attar.errors import UsageError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened"]
+__all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened", "used_levels"]
 
 MOST_PIXELS = 2**26
 MOST_BYTES = 2**29
+_LARGE = 2**25
+"""Pixels from which on an image is decoded alone, and brought down before anything is made of it."""
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
+"""What is read; Pillow would also start Ghostscript for PostScript, whatever a file is called."""
+_ALONE = threading.Lock()
+_ROWS = 256
 _GRAY = ("1", "L", "I", "F")
 
 
@@ -47,7 +54,7 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Pillow only warns of images that announce very many pixels, and does so too late.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise UsageError(
                         f"{where} announces {image.width} × {image.height} pixels; "
@@ -56,7 +63,10 @@ def opened(data: bytes, where: str) -> Iterator[Image.Image]:
                 yield image
     except Image.DecompressionBombError as error:
         raise UsageError(f"{where} announces too many pixels; remove it") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:
+        # Decoders raise errors of many kinds for damaged files.
         wrong = "is empty" if not data else "cannot be read as an image"
         raise UsageError(f"{where} {wrong}; remove or repair it") from error
 
@@ -71,10 +81,23 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     deep = image.mode.startswith("I;16")
     if image.mode not in ("I", "F") and not deep:
         return image
-    values = np.asarray(image, dtype=np.float64)
+    values = np.asarray(image)
     # A file of 16 bits has 65,535 for white however dark it is; other types do not say.
-    scale = 257.0 if deep or values.max(initial=0.0) > 255 else 1.0
-    return Image.fromarray(np.clip(np.round(values / scale), 0, 255).astype(np.uint8))
+    scale = 257.0 if deep or values.max(initial=0) > 255 else 1.0
+    levels = np.empty(values.shape, dtype=np.uint8)
+    # Some rows at a time: a copy in more digits is eight times as large.
+    for start in range(0, len(values), _ROWS):
+        part = values[start : start + _ROWS].astype(np.float64)
+        levels[start : start + _ROWS] = np.clip(np.round(part / scale), 0, 255)
+    return Image.fromarray(levels)
+
+
+def used_levels(image: Image.Image) -> int | None:
+    """Return how many of 256 shades are left of an image of 16 bits, or None for other images."""
+    if not image.mode.startswith("I;16"):
+        return None
+    values = np.asarray(image)
+    return round(int(values.max()) / 257) - round(int(values.min()) / 257) + 1 if values.size else 0
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -98,11 +121,24 @@ def fit(image: Image.Image, form: Form) -> NDArray[Any]:
     return values[None] if form.channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def _fit_large(image: Image.Image, form: Form) -> NDArray[Any]:
+    """Return a very large image as :func:`fit` does, in little more memory than its own pixels take."""
+    with _ALONE:
+        image.draft(None, (2 * form.side, 2 * form.side))
+        factor = min(image.size) // (4 * form.side)
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("P", "PA"):
+            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+        if factor > 1 and upright.mode in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr"):
+            upright = upright.reduce(factor)
+        return fit(upright, form)
+
+
 def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
     """Return an encoded image as uint8 ``(channels, side, side)``.
 
     Args:
-        data: The bytes of the file, of any format that Pillow reads.
+        data: The bytes of the file: PNG, JPEG, BMP, GIF, WebP, TIFF, PPM or PGM.
         where: What the image is called in errors.
         form: What it is brought to.
 
@@ -110,6 +146,8 @@ def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
         UsageError: If the bytes are no image, are cut short, or announce too many pixels.
     """
     with opened(data, where) as image:
+        if image.width * image.height > _LARGE:
+            return _fit_large(image, form)
         # Large JPEGs are decoded at a fraction of their size, which is many times faster.
         image.draft(None, (2 * form.side, 2 * form.side))
         return fit(image, form)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attar.encoded import Columns, EncodedSource, find_splits, items_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
 from attar.tensor.builtin import digits_arrays
-from attar.tensor.given import read_pairs
-from numpy.typing import NDArray
+from attar.tensor.given import read_given
 
-from attar_image.decode import Form, ImageDecoder
+from attar_image.decode import Form, ImageDecoder, opened, used_levels
 from attar_image.folder import IMAGES, common_form
 from attar_image.given import channels_first, scale_of, to_pixels
 from attar_image.public import PUBLIC, load_public
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Images", "digits", "given_images", "images_at", "public_images"]
 
+logger = logging.getLogger(__name__)
+
 _MOST_HEADS = 200
+_MOST_FAINT = 8
+_FAINT = 64
+"""Shades of 256 below which a picture has lost most of what 12 bits told."""
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -70,25 +76,23 @@ def given_images(given: GivenData, name: str, options: ImageOptions) -> Images:
     Raises:
         UsageError: If they are no images, differ in shape, or labels do not fit.
     """
-    train, labels = _given_split(given.train, name, options)
-    classes = given.classes or tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
+    form = Form(options.channels or 3, options.size) if options.size else None
+    found = read_given(given, name, lambda sample, where: to_pixels(sample, form, where))
+    train, labels = channels_first(found.train[0], name), found.train[1]
     scale = scale_of(train, name)
     test: Items | None = None
-    if given.test is not None:
-        values, held = _given_split(given.test, f"{name} (test)", options)
-        if scale_of(values, f"{name} (test)") != scale:
+    if found.test is not None:
+        held = f"{name} (test)"
+        values = channels_first(found.test[0], held)
+        if scale_of(values, held) != scale:
             raise UsageError(
                 f"white is {scale:g} in the training images of {name!r} and not in its test images; "
                 f"give both in one unit"
             )
-        test = ArrayItems(values, held, f"{name} (test)")
-    return Images(name=name, classes=classes, train=ArrayItems(train, labels, name), test=test, scale=scale)
-
-
-def _given_split(data: Any, name: str, options: ImageOptions) -> tuple[NDArray[Any], NDArray[Any]]:
-    form = Form(options.channels or 3, options.size) if options.size else None
-    values, labels = read_pairs(data, name, lambda sample, where: to_pixels(sample, form, where))
-    return channels_first(values, name), labels
+        test = ArrayItems(values, found.test[1], held)
+    return Images(
+        name=name, classes=found.classes, train=ArrayItems(train, labels, name), test=test, scale=scale
+    )
 
 
 def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images:
@@ -98,6 +102,7 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
         UsageError: If there are none, or they do not fit.
     """
     found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
+    _tell_faint(found.train, found.name)
     decoder = ImageDecoder(_form(found.train, options))
     items = [
         items_of(source, decoder, cache=request.cache, threads=_THREADS, show=request.show)
@@ -112,15 +117,37 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
     )
 
 
+def _first(source: EncodedSource, most: int) -> Iterator[tuple[bytes, str]]:
+    """Yield some of the images, encoded, with what they are called: all over them where they can be chosen."""
+    if source.random_access:
+        for row in range(0, len(source), -(-len(source) // most)):
+            yield source.fetch(row), source.where(row)
+    else:
+        for row, read in zip(range(most), source.scan(), strict=False):
+            yield read(), source.where(row)
+
+
+def _tell_faint(source: EncodedSource, name: str) -> None:
+    """Say so where images of 16 bits use a small part of these, of which 8 bits keep little."""
+    levels = []
+    for data, where in _first(source, _MOST_FAINT):
+        with opened(data, where) as image:
+            found = used_levels(image)
+        if found is None:
+            return
+        levels.append(found)
+    if levels and max(levels) < _FAINT:
+        logger.warning(
+            "images of %r have 16 bits and use few of them: brought to 8 bits, at most %d of 256 shades are "
+            "left; scale them to the full range first, or give them as arrays of fractions",
+            name,
+            max(levels),
+        )
+
+
 def _form(source: EncodedSource, options: ImageOptions) -> Form:
     """Return the form that options ask for, filled in from the headers of some images."""
     if options.size and options.channels:
         return Form(options.channels, options.size)
-    if source.random_access:
-        step = -(-len(source) // _MOST_HEADS)
-        heads = ((source.fetch(row), source.where(row)) for row in range(0, len(source), step))
-    else:
-        first = zip(range(_MOST_HEADS), source.scan(), strict=False)
-        heads = ((read(), source.where(row)) for row, read in first)
-    known = common_form(heads)
+    known = common_form(_first(source, _MOST_HEADS))
     return Form(options.channels or known.channels, options.size or known.side)

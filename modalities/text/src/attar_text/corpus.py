@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attar.encoded.tables import is_saved
+from attar.classes import find_classes
+from attar.encoded.tables import is_saved, saved_splits
 from attar.errors import UsageError
 from attar.plugins import GivenData
 from numpy.typing import NDArray
 
 from attar_text.form import TextOptions
-from attar_text.labels import class_names, class_numbers
 from attar_text.rows import SUFFIXES, Rows, read_rows, rows_of_columns
 
 __all__ = ["HUB", "Corpus", "Texts", "corpus_at", "corpus_of", "given_corpus", "hub_corpus"]
@@ -83,23 +83,29 @@ def corpus_of(name: str, splits: Mapping[str, Rows], license: str = "unknown") -
         UsageError: If a label is missing, no class, or unknown in training.
     """
     train = splits.get("train") or next(iter(splits.values()))
-    named = train.names is not None
-    classes = train.names or class_names(train.labels, train.where)
+    classes = find_classes(train.labels, train.where, train.names)
 
     def texts(rows: Rows | None) -> Texts | None:
         if rows is None:
             return None
-        return Texts(rows.texts, class_numbers(rows.labels, classes, named, rows.where))
+        return Texts(rows.texts, classes.numbers(rows.labels, rows.where))
 
     test = next((splits[name] for name in _TEST if name in splits), None)
     held = next((splits[name] for name in _HELD if name in splits), None)
     if test is None:
         test, held = held, None
     own = texts(train)
-    if own is None or len(set(own.labels.tolist())) < 2:
-        raise UsageError(f"{train.where} has texts of one class; give at least two classes")
+    if own is None or len(classes.names) < 2:
+        raise UsageError(
+            f"{train.where} has only the label {classes.names[0]!r}; give texts of at least two classes"
+        )
     return Corpus(
-        name=name, classes=classes, train=own, validation=texts(held), test=texts(test), license=license
+        name=name,
+        classes=classes.names,
+        train=own,
+        validation=texts(held),
+        test=texts(test),
+        license=license,
     )
 
 
@@ -115,7 +121,7 @@ def corpus_at(path: Path, options: TextOptions) -> Corpus:
     if path.is_file():
         return corpus_of(path.stem, {"train": read_rows(path, options)})
     if is_saved(path):
-        return corpus_of(path.resolve().name, _saved(path, options))
+        return corpus_of(path.resolve().name, _splits(saved_splits(path), options, repr(str(path))))
     return corpus_of(path.resolve().name, _folder(path, options))
 
 
@@ -149,21 +155,9 @@ def _folder(folder: Path, options: TextOptions) -> dict[str, Rows]:
     return splits
 
 
-def _saved(folder: Path, options: TextOptions) -> dict[str, Rows]:
-    import datasets
-
-    try:
-        saved = datasets.load_from_disk(str(folder))
-    except Exception as error:
-        # The library raises errors of many kinds, its own and Arrow's, for damaged files.
-        raise UsageError(f"{str(folder)!r} cannot be read as a saved data set; restore it") from error
-    return _splits(saved, options, repr(str(folder)))
-
-
-def _splits(saved: Any, options: TextOptions, where: str) -> dict[str, Rows]:
-    splits = dict(saved) if isinstance(saved, dict) else {"train": saved}
+def _splits(saved: Mapping[str, Any], options: TextOptions, where: str) -> dict[str, Rows]:
     found = {}
-    for name, rows in splits.items():
+    for name, rows in saved.items():
         names = {key: kind.names for key, kind in rows.features.items() if hasattr(kind, "names")}
         columns = {key: rows[key][:] for key in rows.column_names}
         found[name] = rows_of_columns(columns, options, f"the split {name!r} of {where}", names)
@@ -212,7 +206,9 @@ def _given(data: Any, name: str, classes: tuple[str, ...] | None) -> Rows:
     where = repr(name)
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UsageError(f"{where} is {type(data).__name__}; give a pair: a list of texts and one of labels")
-    texts, labels = list(data[0]), [value.item() if hasattr(value, "item") else value for value in data[1]]
+    if not all(hasattr(part, "__len__") and not isinstance(part, str) for part in data):
+        raise UsageError(f"{where} is a pair of other things; give a list of texts and one of labels")
+    texts, labels = list(data[0]), list(data[1])
     if len(texts) != len(labels):
         raise UsageError(f"{where} has {len(texts)} texts but {len(labels)} labels; give one label per text")
     rows = rows_of_columns({"text": texts, "label": labels}, TextOptions(), where)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from csv import QUOTE_MINIMAL, QUOTE_NONE
+from csv import Error as CsvError
 from csv import reader as csv_rows
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attar.errors import UsageError
+from attar.limits import check_columns, first_line, lines_of
+from attar.parquet import read_table
 from attar.settings import unknown
 
 from attar_text.form import TextOptions
@@ -119,11 +122,16 @@ def _delimited(delimiter: str, quoted: bool) -> Callable[[Path, TextOptions], Ro
         from pyarrow import csv
 
         where = repr(str(path))
-        first = _first_line(path)
+        first = first_line(path)
         if not first:
             return Rows((), (), where)
         size = path.stat().st_size
-        cells = next(csv_rows([first], delimiter=delimiter, quoting=QUOTE_MINIMAL if quoted else QUOTE_NONE))
+        check_columns(first.count(delimiter) + 1, where)
+        quoting = QUOTE_MINIMAL if quoted else QUOTE_NONE
+        try:
+            cells = next(csv_rows([first], delimiter=delimiter, quoting=quoting))
+        except CsvError as error:
+            raise _not_a_table(path, error) from error
         header = _has_header(cells, options)
         names = cells if header else [str(number) for number in range(len(cells))]
         if len(set(names)) < len(names):
@@ -150,11 +158,6 @@ def _delimited(delimiter: str, quoted: bool) -> Callable[[Path, TextOptions], Ro
         return rows_of_columns(columns, options, where)
 
     return read
-
-
-def _first_line(path: Path) -> str:
-    with open(path, encoding="utf-8-sig") as file:
-        return file.readline().rstrip("\r\n")
 
 
 def _has_header(cells: Sequence[str], options: TextOptions) -> bool:
@@ -200,12 +203,13 @@ def _json_lines(path: Path, options: TextOptions) -> Rows:
     where = repr(str(path))
     found: list[Mapping[str, Any]] = []
     with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file):
+        for number, line in enumerate(lines_of(file, where)):
             if not line.strip():
                 continue
             try:
                 value = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
+                # Numbers of thousands of digits, and brackets nested as deep, are no JSON for Python.
                 shown = line.strip()[:_MOST_SHOWN]
                 raise UsageError(f"line {number + 1} of {where} is no JSON ({shown!r}); repair it") from error
             if not isinstance(value, dict):
@@ -213,21 +217,30 @@ def _json_lines(path: Path, options: TextOptions) -> Rows:
             found.append(value)
     if not found:
         return Rows((), (), where)
-    names = list(dict.fromkeys(name for value in found for name in value))
-    return rows_of_columns({name: [value.get(name) for value in found] for name in names}, options, where)
+    return rows_of_columns(_Fields(found), options, where)
+
+
+class _Fields(Mapping[str, list[Any]]):
+    """Columns of JSON objects, each gathered when it is asked for: there may be as many as values."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = rows
+        self._names = list(dict.fromkeys(name for row in rows for name in row))
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return [row.get(name) for row in self._rows]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _parquet(path: Path, options: TextOptions) -> Rows:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(path)
-        table = file.read()
-    except pa.ArrowException as error:
-        raise UsageError(f"{str(path)!r} cannot be read as Parquet; restore it") from error
+    table = read_table(path)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    return rows_of_columns(columns, options, repr(str(path)), _features(file.schema_arrow.metadata or {}))
+    return rows_of_columns(columns, options, repr(str(path)), _features(table.schema.metadata or {}))
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -235,7 +248,7 @@ def _features(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         return {name: kind["names"] for name, kind in features.items() if isinstance(kind.get("names"), list)}
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

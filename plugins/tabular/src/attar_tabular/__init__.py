@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from attar.batch import Batch
+from attar.classes import find_classes
 from attar.errors import UsageError
 from attar.infinite import InfiniteMLP
+from attar.limits import check_columns, first_line
 from attar.nets import MLP, Linear
+from attar.parquet import read_table
 from attar.plugins import DataInfo, DemoSpec, LoadRequest
 from attar.settings import parse, unknown
 from attar.tensor import ArrayItems, Parts, SplitOptions, Standardize, TensorModality, TensorTask, split_rows
@@ -74,9 +77,12 @@ def _read(path: Path) -> Any:
 
     if not path.is_file() or path.suffix not in (".csv", ".parquet"):
         raise UsageError(f"there is no table {str(path)!r}; give a .csv or .parquet file with --data")
+    if path.suffix == ".parquet":
+        return read_table(path).to_pandas()
     try:
-        return pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
-    except (ValueError, OSError) as error:
+        check_columns(first_line(path).count(",") + 1, path.name)
+        return pandas.read_csv(path)
+    except (ValueError, OSError, OverflowError) as error:
         raise UsageError(f"{path.name} cannot be read as a table: {str(error).splitlines()[0]}") from error
 
 
@@ -117,9 +123,10 @@ class TabularModality(TensorModality):
         target = options.target or str(frame.columns[-1])
         if target not in frame:
             raise UsageError(unknown("column", target, map(str, frame.columns)))
-        if frame[target].isna().any() or frame.shape[1] < 2:
-            raise UsageError(f"each row of {name!r} needs a class in {target!r} and another column beside it")
-        labels, classes = frame[target].astype("string").factorize(sort=True)
+        if frame.shape[1] < 2:
+            raise UsageError(f"{name!r} needs another column beside the classes in {target!r}")
+        found = find_classes(frame[target], repr(name))
+        labels, classes = found.numbers(frame[target], repr(name)), found.names
         places = split_rows(labels, len(classes), options)
         table = frame.drop(columns=target)
         columns = _described(table.iloc[places["train"]])
@@ -130,7 +137,7 @@ class TabularModality(TensorModality):
             for part, rows in places.items()
         }
         about = {"columns": columns}
-        return self.task("tabular", name, tuple(classes), Parts(**items), options, about=about)
+        return self.task("tabular", name, classes, Parts(**items), options, about=about)
 
     def read(self, raw: Any, info: DataInfo) -> torch.Tensor:
         """Return new rows, given as a data frame, as numbers."""
