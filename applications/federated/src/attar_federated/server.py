@@ -98,7 +98,12 @@ class _Saved(Record):
 
 def _weights(arrays: ArrayRecord, model: nn.Module) -> dict[str, Tensor]:
     own = model.state_dict()
-    return {name: torch.from_numpy(arrays[name].numpy().copy()).to(own[name]) for name in own}
+    found = {name: torch.from_numpy(arrays[name].numpy().copy()) for name in own}
+    # The average of whole numbers is a real one, which may lie just below them.
+    return {
+        name: (each if own[name].is_floating_point() else each.round()).to(own[name])
+        for name, each in found.items()
+    }
 
 
 class _Rounds:
@@ -208,6 +213,8 @@ def serve(
             _save(rounds)
         outcome = _outcome(rounds, meter)
     if options.out is not None:
+        # Also of the last round, where a run was killed before it was logged.
+        _log(rounds, options.out)
         _finish(outcome, options.out)
     return outcome
 
@@ -234,8 +241,13 @@ def _save(rounds: _Rounds) -> None:
         write_file(aside / MODEL, save(state))
         write_file(aside / "state.json", to_json(saved.model_dump(mode="json")))
         swap(aside, place)
-    with disk_errors(out), open(out / "log.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(rounds.rounds[-1].model_dump(mode="json")) + "\n")
+    _log(rounds, out)
+
+
+def _log(rounds: _Rounds, out: Path) -> None:
+    """Write a line for each round that is over; whole, so that none is there twice after a resume."""
+    lines = [json.dumps(each.model_dump(mode="json")) + "\n" for each in rounds.rounds]
+    write_file(out / "log.jsonl", "".join(lines).encode())
 
 
 def _complete(rounds: _Rounds) -> Outcome | None:
