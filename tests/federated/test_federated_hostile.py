@@ -12,7 +12,7 @@ import pytest
 import torch
 from attar.unions import restore
 from attar_federated import averaging, distilling
-from attar_federated.guard import Checked
+from attar_federated.guard import Checked, sender
 from attar_federated.records import Share
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, MetricRecord, RecordDict
 
@@ -118,11 +118,12 @@ def other_storage(reply):
 
 
 KINDS = {
-    "an error": (lambda reply: RuntimeError("boom"), "it failed (boom)"),
+    "an error": (lambda reply: RuntimeError("boom"), "it failed ('boom')"),
     "no arrays": (without("set"), "it lacks the record 'set'"),
     "no description": (without("about"), "it lacks the record 'about'"),
     "no JSON": (text("{"), "cannot be read"),
-    "nested JSON": (text("[" * 60_000), "cannot be read"),
+    "nested JSON": (text("[" * 10_000), "cannot be read"),
+    "a long text": (text("[" * 100_000), "has 100,000 characters"),
     "a number for a text": (text(3), "is int and no text"),
     "unknown storage": (other_storage, "stored in another way"),
     "labels of another kind": (other_labels, "stored in another way"),
@@ -155,6 +156,11 @@ def trusting(content, expected, modality):
     share = Share.model_validate(json.loads(content["about"]["share"]))
     tensors = {name: torch.from_numpy(array.numpy().copy()) for name, array in content["set"].items()}
     return Checked(syn=restore(modality, share.set, tensors), share=share, digest=str(id(content)))
+
+
+def trusting_all(number, replies, asked, check):
+    """What would be received if no reply were expected to be wrong."""
+    return {sender(reply, asked): check(sender(reply, asked), reply) for reply in replies}, []
 
 
 def answering(change):
@@ -190,6 +196,7 @@ def test_a_hostile_client_changes_nothing_but_its_own_share(kind, fast, replayed
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - SEEN_ANYWAY))
 def test_without_the_guard_it_breaks_the_server_or_spoils_the_network(kind, fast, replayed, monkeypatch):
     monkeypatch.setattr(distilling, "checked_set", trusting)
+    monkeypatch.setattr(distilling, "received", trusting_all)
     honest = replayed(fast).result.accuracy.mean
     try:
         found = replayed(fast, answering(KINDS[kind][0]))
@@ -200,12 +207,29 @@ def test_without_the_guard_it_breaks_the_server_or_spoils_the_network(kind, fast
 
 
 @pytest.mark.parametrize(
-    "claim", [{"cpu": 1e308}, {"cpu": -1.0}, {"counts": [10**18] * 4}, {"counts": [-1] * 4}]
+    ("claim", "told"),
+    [
+        ({"counts": [10**18] * 4}, "cannot be read ('counts.0': Input should be less"),
+        ({"counts": [-1] * 4}, "cannot be read ('counts.0': Input should be greater"),
+        ({"counts": [1000] * 4}, "it claims 4,000 samples, where 160 can be"),
+        ({"cpu": 1e308}, "cannot be read"),
+    ],
 )
-def test_claims_that_would_spoil_sums_are_not_believed(claim, fast, replayed):
+def test_claims_that_would_spoil_sums_are_not_believed(claim, told, fast, replayed):
     found = replayed(fast, answering(lambda reply: said(content_of(reply), **claim))).result
     assert [one.client for one in found.dropped] == [HOSTILE + 1]
-    assert "cannot be read" in found.dropped[0].reason
+    assert told in found.dropped[0].reason
+
+
+@pytest.mark.parametrize("value", [1e308, -1.0, float("nan"), float("inf"), 3, [1.0]])
+def test_seconds_that_would_spoil_sums_are_not_believed(value, fast, replayed):
+    def answer(reply):
+        content = content_of(reply)
+        content["metrics"] = MetricRecord({"cpu": value})
+        return content
+
+    found = replayed(fast, answering(answer)).result
+    assert [one.reason for one in found.dropped] == ["it does not say how many CPU seconds it took"]
 
 
 def test_copies_of_what_another_client_sent_count_once(fast, replayed):
@@ -251,7 +275,7 @@ def test_an_error_of_the_server_between_names_the_node_that_was_asked(fast, repl
 
     found = replayed(fast, lost).result
     told = [(one.client, one.reason) for one in found.dropped]
-    assert told == [(HOSTILE + 1, "it failed (Node Unavailable)")]
+    assert told == [(HOSTILE + 1, "it failed ('Node Unavailable')")]
 
 
 def weights(change):
@@ -290,6 +314,11 @@ def another_shape(arrays):
     arrays[name] = np.concatenate([arrays[name]] * 2)
 
 
+def smaller_shape(arrays):
+    name = next(iter(arrays))
+    arrays[name] = arrays[name][:1]
+
+
 def another_type(arrays):
     name = next(iter(arrays))
     arrays[name] = np.full(arrays[name].shape, "x")
@@ -302,14 +331,15 @@ def extra_record(reply):
 
 
 WEIGHTS = {
-    "an error": (lambda reply: RuntimeError("boom"), "it failed (boom)"),
+    "an error": (lambda reply: RuntimeError("boom"), "it failed ('boom')"),
     "NaN": (fill(np.nan), "holds NaN"),
     "infinity": (fill(np.inf), "holds NaN or infinite"),
     "a strange array": (weights(another_key), "is "),
-    "another shape": (weights(another_shape), "of shape"),
+    "another shape": (weights(another_shape), "larger than"),
+    "a smaller shape": (weights(smaller_shape), "has the shape"),
     "text for numbers": (weights(another_type), "no plain numbers"),
-    "a million million samples": (claims(10**12), "claims to be trained on"),
-    "less than no samples": (claims(-(10**6)), "claims to be trained on"),
+    "a million million samples": (claims(10**12), "samples, where 1 to 160 can be"),
+    "less than no samples": (claims(-(10**6)), "samples, where 1 to 160 can be"),
     "no number of samples": (without("metrics"), "it lacks the record 'metrics'"),
     "a record more": (extra_record, "that nobody asked for"),
 }

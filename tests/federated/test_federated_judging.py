@@ -26,7 +26,7 @@ def _with(reply, arrays):
     from flwr.app import Array
 
     content = {name: Array(value) for name, value in arrays.items()}
-    return RecordDict({"set": ArrayRecord(content), "about": reply.content["about"]})
+    return RecordDict({**reply.content, "set": ArrayRecord(content)})
 
 
 def test_agreement_counts_every_class_that_others_know_alike():

@@ -225,7 +225,7 @@ def test_clients_that_fail_or_stay_silent_are_survived(recipe, run):
 
     found = run(recipe(), answer).result
     assert found.rounds[0].clients == 2
-    assert [(one.client, one.reason) for one in found.dropped] == [(1, "it failed (out of disk)")]
+    assert [(one.client, one.reason) for one in found.dropped] == [(1, "it failed ('out of disk')")]
 
 
 def test_without_any_client_that_can_be_used_the_run_says_so(recipe, run):

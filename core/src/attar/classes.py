@@ -67,9 +67,7 @@ class Classes:
     @classmethod
     def of(cls, names: Sequence[str]) -> Classes:
         """Return the classes of some names, where label i is the i-th name."""
-        return cls(
-            tuple(names), {name: i for i, name in enumerate(names)}, {i: i for i in range(len(names))}
-        )
+        return cls(tuple(names), {name: i for i, name in enumerate(names)}, {i: i for i in range(len(names))})
 
     def numbers(self, values: Any, where: str, *, missing: bool = False) -> NDArray[np.int64]:
         """Return labels as numbers of classes, int64 ``(n,)``.
@@ -183,9 +181,7 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
     if twice is not None:
         raise UsageError(f"{where} has two classes called {twice!r}; give each its own name")
     known = Classes.of(names)
-    plain = [
-        _canonical(key) if isinstance(key, str) and key not in known.words else key for key in keys
-    ]
+    plain = [_canonical(key) if isinstance(key, str) and key not in known.words else key for key in keys]
     whole = sorted({key for key in plain if isinstance(key, int) and key != -1})
     if whole and not 0 <= whole[0] <= whole[-1] < len(names):
         if len(whole) != len(names) or whole[0] < 0:
@@ -205,7 +201,9 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
     for key in keys:
         number = known.number(key)
         if number is None:
-            raise UsageError(f"{where} has the label {_told(key)}, which is none of its classes; name them all")
+            raise UsageError(
+                f"{where} has the label {_told(key)}, which is none of its classes; name them all"
+            )
         used.add(number)
     kept = [place for place in range(len(names)) if place in used]
     if len(kept) == len(names):
@@ -231,7 +229,9 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
 
 def _check_names(names: Sequence[str], where: str) -> None:
     if len(names) > MOST_CLASSES:
-        raise UsageError(f"{where} names {len(names):,} classes, more than the {MOST_CLASSES:,} that are taken")
+        raise UsageError(
+            f"{where} names {len(names):,} classes, more than the {MOST_CLASSES:,} that are taken"
+        )
     for name in names:
         if len(name) > _LONGEST:
             raise UsageError(
@@ -344,7 +344,9 @@ def _flat(values: Any, where: str) -> NDArray[Any]:
             f"one-hot labels, their argmax)"
         )
     if array.ndim != 1:
-        raise UsageError(f"the labels of {where} have shape {array.shape}; give one label per sample, as (n,)")
+        raise UsageError(
+            f"the labels of {where} have shape {array.shape}; give one label per sample, as (n,)"
+        )
     return array
 
 

@@ -78,7 +78,9 @@ def classes_differ(own: Sequence[str], classes: Sequence[str]) -> str:
         )
     lost = next((name for name in own if name not in set(classes)), None)
     if lost is not None:
-        return f"the set has the class {lost!r}, which the data have not ({_some(classes)}); give the same data"
+        return (
+            f"the set has the class {lost!r}, which the data have not ({_some(classes)}); give the same data"
+        )
     new = next(name for name in classes if name not in set(own))
     return f"the data have the class {new!r}, which the set has not ({_some(own)}); give the same data"
 

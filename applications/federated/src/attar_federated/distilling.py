@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 from attar.artifact import Artifact, MethodRecord, data_record
-from attar.errors import UsageError
+from attar.errors import DivergenceError, UsageError
 from attar.recipe import resolve
 from attar.runs import start
 from attar.unions import UnionSet
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from attar_federated.grid import CountingGrid
-from attar_federated.guard import Checked, Expected, checked_set, sender
+from attar_federated.guard import Checked, Expected, checked_set, received
 from attar_federated.judging import judge
-from attar_federated.learning import learned, union_artifact
+from attar_federated.learning import farthest, learned, union_artifact
 from attar_federated.privacy import check_claim, public_record
 from attar_federated.records import to_text
 from attar_federated.results import Dropped
@@ -29,6 +29,9 @@ from attar_federated.setting import Setting, state_arrays
 __all__ = ["Distilling"]
 
 logger = logging.getLogger(__name__)
+
+_FAR = 2.0
+"""How many times as far as the median client's the values of a set reach that training diverged by."""
 
 
 def _messages(grid: Grid, content: RecordDict, kind: str) -> list[Message]:
@@ -89,23 +92,36 @@ class Distilling(Strategy):
         Raises:
             UsageError: If nothing passes.
         """
-        recipe, task = self._setting.recipe, self._setting.task
         passed = self._judged(server_round, self._checked(server_round, replies))
         if not passed:
             reasons = "; ".join(f"client {one.client}: {one.reason}" for one in self.dropped[-3:])
             raise UsageError(f"no client sent a set that can be used ({reasons or 'none replied in time'})")
+        network = self._learned(server_round, passed)
         self.used, self._parts = sorted(passed), list(passed.values())
         self.cpu = sum(part.share.cpu for part in self._parts)
-        network = learned(
-            task,
-            UnionSet([part.syn for part in self._parts]),
-            self._setting.model,
-            self._setting.protocol,
-            recipe.run.seed,
-            server_round,
-            start=self._weights,
-        )
-        return state_arrays(network, recipe), None
+        return state_arrays(network, self._setting.recipe), None
+
+    def _learned(self, number: int, passed: dict[int, Checked]) -> nn.Module:
+        """Return a network trained on the union, without the sets that training diverges by."""
+        setting = self._setting
+        while True:
+            try:
+                return learned(
+                    setting.task,
+                    UnionSet([each.syn for each in passed.values()]),
+                    setting.model,
+                    setting.protocol,
+                    setting.recipe.run.seed,
+                    number,
+                    start=self._weights,
+                )
+            except DivergenceError as error:
+                client, reach = farthest({own: each.syn.decode() for own, each in passed.items()})
+                if reach <= _FAR:
+                    raise
+                reason = f"its values reach {reach:.3g} times as far as the median client's, and {error}"
+                self._drop(number, client, reason)
+                del passed[client]
 
     @property
     def union(self) -> Artifact | None:
@@ -136,26 +152,25 @@ class Distilling(Strategy):
         resolved = resolve(self._setting.recipe.recipe(), self._setting.registry)
         syn, _ = start(self._setting.task, resolved, self._setting.registry)
         recipe = self._setting.recipe
-        return Expected.of(syn.bake(), self._setting.task, number, recipe.wire, slack=recipe.slack)
+        most = recipe.claims or max(1, self._setting.task.size("train"))
+        return Expected.of(
+            syn.bake(), self._setting.task, number, recipe.wire, slack=recipe.slack, samples=most
+        )
 
     def _checked(self, number: int, replies: Iterable[Message]) -> dict[int, Checked]:
-        expected, passed = self._expected(number), dict[int, Checked]()
-        for reply in replies:
-            client = sender(reply, self._asked)
-            try:
-                if reply.has_error():
-                    raise UsageError(f"it failed ({(reply.error.reason or 'no reason given')[:200]})")
-                if client in passed:
-                    raise UsageError("it replied before in this round")
-                found = checked_set(reply.content, expected, self._setting.modality)
-                check_claim(found.share, self._setting.recipe.privacy)
-                if found.digest in self._seen:
-                    raise UsageError(f"it sent what client {self._seen[found.digest]} sent before")
-                self._seen[found.digest] = client
-            except UsageError as error:
-                self._drop(number, client, str(error))
-                continue
-            passed[client] = found
+        expected = self._expected(number)
+
+        def check(client: int, reply: Message) -> Checked:
+            found = checked_set(reply.content, expected, self._setting.modality)
+            check_claim(found.share, self._setting.recipe.privacy)
+            if found.digest in self._seen:
+                raise UsageError(f"it sent what client {self._seen[found.digest]} sent before")
+            self._seen[found.digest] = client
+            return found
+
+        passed, dropped = received(number, replies, self._asked, check)
+        for one in dropped:
+            self._drop(number, one.client, one.reason)
         # Names of nodes are drawn anew in every run; what was sent is not.
         return dict(sorted(passed.items(), key=lambda each: each[1].digest))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from attar_federated.clients import distill_share, one_thread, train_locally
 from attar_federated.guard import record_of
 from attar_federated.policy import NodePolicy
-from attar_federated.records import Ask, Share, read_json, to_text
+from attar_federated.records import LONGEST_ASK, Ask, Share, read_json, to_text
 from attar_federated.wire import packed, unpacked
 
 __all__ = ["client_app", "server_app"]
@@ -29,7 +29,7 @@ Locate = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[Task, int]]
 
 
 def _asked(message: Message) -> Ask:
-    return read_json(Ask, record_of(message.content, "ask", ConfigRecord)["ask"])
+    return read_json(Ask, record_of(message.content, "ask", ConfigRecord)["ask"], LONGEST_ASK)
 
 
 def _weights(message: Message) -> dict[str, Tensor] | None:
@@ -82,6 +82,7 @@ def client_app(locate: Locate) -> ClientApp:
         arrays, scales = packed(syn.stored(), ask.wire)
         about = share.model_copy(update={"scales": scales})
         content = RecordDict({"set": arrays, "about": ConfigRecord({"share": to_text(about)})})
+        content["metrics"] = MetricRecord({"cpu": share.cpu})
         return Message(content=content, reply_to=message)
 
     @app.train()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,16 +14,31 @@ from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
 from attar.plugins import Modality
 from attar.unions import restore
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from attar_federated.records import Share, Wire, read_json
+from attar_federated.records import MOST, Share, Wire, read_json
+from attar_federated.results import Dropped
 from attar_federated.wire import header, tensor_of
 
-__all__ = ["Checked", "Expected", "checked_set", "checked_weights", "only", "record_of", "sender"]
+__all__ = [
+    "Checked",
+    "Expected",
+    "checked_set",
+    "checked_weights",
+    "only",
+    "plain",
+    "reaches_of",
+    "received",
+    "record_of",
+    "sender",
+]
 
 _REAL = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
 _WHOLE = (torch.uint8, torch.int16, torch.int32, torch.int64)
+_MORE = 10
+"""How many times the samples that can be the client of a set may tell of: under privacy they are noised, and
+nothing is weighted by them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,8 @@ class Expected:
         decoded: Samples that a set decodes to, at most.
         feature: Shape of a sample as models take it.
         bounds: Largest absolute value of each part of the inputs.
+        targets: Largest absolute value of labels that are learned.
+        samples: Samples that all clients may claim to have together.
     """
 
     round: int
@@ -49,9 +66,13 @@ class Expected:
     decoded: int
     feature: tuple[int, ...]
     bounds: tuple[float, ...]
+    targets: float
+    samples: int
 
     @classmethod
-    def of(cls, syn: SyntheticSet, task: Task, round_: int, wire: Wire, *, slack: float) -> Expected:
+    def of(
+        cls, syn: SyntheticSet, task: Task, round_: int, wire: Wire, *, slack: float, samples: int
+    ) -> Expected:
         """Return what is expected where a client has all classes.
 
         Args:
@@ -60,6 +81,7 @@ class Expected:
             round_: The round.
             wire: What real values are sent as.
             slack: How much larger values may be than those of the server's samples.
+            samples: Samples that all clients may claim to have together.
         """
         with torch.no_grad():
             batch = syn.decode()
@@ -72,14 +94,29 @@ class Expected:
             most=tuple(most),
             decoded=len(batch),
             feature=tuple(task.feature),
-            bounds=tuple(slack * _reach(part, place) for place, part in enumerate(_leaves(batch))),
+            # What joins samples, and labels, may reach 1 at least.
+            bounds=tuple(
+                slack * max(_reach(part), 1.0 if place else 1e-6) for place, part in enumerate(_leaves(batch))
+            ),
+            targets=0.0 if batch.targets is None else slack * max(1.0, _reach(batch.targets)),
+            samples=samples,
         )
 
+    @property
+    def longest(self) -> int:
+        """Characters that what a client says of its set may have."""
+        each = 64 * len(self.tensors) + 32 * len(self.most)
+        return 2**14 + len(json.dumps(self.description)) + each
 
-def _reach(part: Tensor, place: int) -> float:
-    """Return how far the values of a part of the inputs reach; what joins samples may reach 1 at least."""
-    largest = float(part.abs().max()) if part.numel() else 0.0
-    return max(largest, 1.0 if place else 1e-6)
+
+def _reach(part: Tensor) -> float:
+    return float(part.abs().max()) if part.numel() else 0.0
+
+
+def reaches_of(batch: Batch) -> list[float]:
+    """Return the largest absolute value of each part of the inputs, and of the targets if there are any."""
+    parts = [*_leaves(batch), *([] if batch.targets is None else [batch.targets.detach()])]
+    return [_reach(part) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -122,6 +159,50 @@ def sender(reply: Message, asked: Mapping[str, int]) -> int:
     return asked.get(reply.metadata.reply_to_message_id, reply.metadata.src_node_id)
 
 
+def plain(text: str, most: int = 300) -> str:
+    """Return a text from elsewhere fit for a line of a log: escapes for what does not print, and cut."""
+    cut = text if len(text) <= most else f"{text[:most]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+Passed = TypeVar("Passed")
+
+
+def received(
+    number: int,
+    replies: Iterable[Message],
+    asked: Mapping[str, int],
+    check: Callable[[int, Message], Passed],
+) -> tuple[dict[int, Passed], list[Dropped]]:
+    """Return what passes of the replies of a round, by client, and the rest with the reasons.
+
+    Nothing that a client sends ends a run: what is wrong in a way that no check foresaw is its
+    sender's fault all the same.
+
+    Args:
+        number: The round.
+        replies: The replies.
+        asked: The node that each message was sent to.
+        check: Returns what is used of a client's reply, or raises.
+    """
+    passed: dict[int, Passed] = {}
+    dropped = []
+    for reply in replies:
+        client = sender(reply, asked)
+        try:
+            if reply.has_error():
+                raise UsageError(f"it failed ({(reply.error.reason or 'no reason given')[:200]!r})")
+            if client in passed:
+                raise UsageError("it replied before in this round")
+            passed[client] = check(client, reply)
+        except UsageError as error:
+            dropped.append(Dropped(round=number, client=client, reason=plain(str(error))))
+        except Exception as error:
+            reason = f"its reply cannot be read ({type(error).__name__}: {error})"
+            dropped.append(Dropped(round=number, client=client, reason=plain(reason)))
+    return passed, dropped
+
+
 AnyRecord = TypeVar("AnyRecord", ArrayRecord, ConfigRecord, MetricRecord)
 
 
@@ -161,36 +242,72 @@ def checked_set(content: RecordDict, expected: Expected, modality: Modality) -> 
     Raises:
         UsageError: Saying what is wrong.
     """
-    only(content, {"set", "about"})
+    only(content, {"set", "about", "metrics"})
     arrays, about = record_of(content, "set", ArrayRecord), record_of(content, "about", ConfigRecord)
     if set(about) != {"share"}:
         raise UsageError(f"its description has the keys {sorted(about)[:4]}")
-    share = read_json(Share, about["share"])
+    share = read_json(Share, about["share"], expected.longest)
+    share = share.model_copy(update={"cpu": _seconds(record_of(content, "metrics", MetricRecord))})
     if share.round != expected.round:
         raise UsageError(f"it answers round {share.round} and not {expected.round}")
     if share.set != dict(expected.description):
         raise UsageError("its set is stored in another way than was asked for")
-    if len(share.counts) not in (0, len(expected.most)) or any(n < 0 for n in share.counts):
+    if len(share.counts) not in (0, len(expected.most)):
         raise UsageError("its counts are none of the classes")
+    if sum(share.counts) > _MORE * expected.samples:
+        raise UsageError(f"it claims {sum(share.counts):,} samples, where {expected.samples:,} can be")
     tensors = _tensors(arrays, share, expected)
     try:
-        syn = restore(modality, share.set, tensors)
+        syn = restore(modality, expected.description, tensors)
         with torch.no_grad():
             batch = syn.decode()
     except (UsageError, RuntimeError, IndexError, ValueError) as error:
-        raise UsageError(f"its set cannot be rebuilt ({str(error).splitlines()[0][:200]})") from error
+        raise UsageError(f"its set cannot be rebuilt ({error})") from error
     _check_samples(syn, batch, expected)
     digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + b"\0" + arrays[name].data)
+    for name, tensor in sorted(tensors.items()):
+        # Of the values: the same may be sent in either order of bytes, or as wider numbers.
+        wide = tensor.to(torch.float64 if tensor.is_floating_point() else torch.int64)
+        digest.update(f"{name} {tuple(tensor.shape)}\0".encode() + wide.numpy().tobytes())
     return Checked(syn=syn, share=share, digest=digest.hexdigest())
 
 
+def _seconds(metrics: MetricRecord) -> float:
+    """Return the CPU seconds that a client says it took."""
+    found = metrics.get("cpu")
+    if set(metrics) != {"cpu"} or not isinstance(found, float) or not 0 <= found <= MOST:
+        raise UsageError("it does not say how many CPU seconds it took")
+    return found
+
+
+def _same_names(arrays: ArrayRecord, names: Iterable[str]) -> None:
+    odd = sorted(set(arrays) ^ set(names))
+    if odd:
+        raise UsageError(f"the array {odd[0][:60]!r} is {'strange' if odd[0] in arrays else 'missing'}")
+
+
+def _checked_tensor(
+    array: Array,
+    name: str,
+    allowed: Collection[torch.dtype],
+    most: tuple[int, ...],
+    scale: tuple[float, float] | None = None,
+) -> Tensor:
+    """Return a finite tensor that was sent; type and shape are compared before its values are read."""
+    dtype, shape = header(array, name)
+    if getattr(torch, dtype.name) not in allowed:
+        raise UsageError(f"the array {name!r} holds {dtype.name}")
+    if len(shape) != len(most) or any(n > limit for n, limit in zip(shape, most, strict=True)):
+        raise UsageError(f"the array {name!r} has the shape {shape}, larger than {most}")
+    tensor = tensor_of(array, name, scale)
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise UsageError(f"the array {name!r} holds NaN or infinite values")
+    return tensor
+
+
 def _tensors(arrays: ArrayRecord, share: Share, expected: Expected) -> dict[str, Tensor]:
-    """Return the tensors of a set, whose types and sizes were compared before they are read."""
-    if set(arrays) != set(expected.tensors):
-        odd = sorted(set(arrays) ^ set(expected.tensors))[0]
-        raise UsageError(f"the array {odd[:60]!r} is {'strange' if odd in arrays else 'missing'}")
+    """Return the tensors of a set."""
+    _same_names(arrays, expected.tensors)
     rounded = {
         name
         for name, (dtype, _) in expected.tensors.items()
@@ -200,17 +317,8 @@ def _tensors(arrays: ArrayRecord, share: Share, expected: Expected) -> dict[str,
         raise UsageError("its scales are not those of the arrays that were rounded")
     found = {}
     for name, (dtype, most) in expected.tensors.items():
-        array = arrays[name]
-        own, shape = header(array, name)
         allowed = (_REAL[expected.wire],) if dtype.is_floating_point else _WHOLE
-        if getattr(torch, own.name, None) not in allowed:
-            raise UsageError(f"the array {name!r} holds {own.name}")
-        if len(shape) != len(most) or any(n > limit for n, limit in zip(shape, most, strict=True)):
-            raise UsageError(f"the array {name!r} has the shape {shape}, larger than {most}")
-        tensor = tensor_of(array, name, share.scales.get(name))
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise UsageError(f"the array {name!r} holds NaN or infinite values")
-        found[name] = tensor
+        found[name] = _checked_tensor(arrays[name], name, allowed, most, share.scales.get(name))
     return found
 
 
@@ -233,10 +341,19 @@ def _check_samples(syn: SyntheticSet, batch: Batch, expected: Expected) -> None:
     for part, bound in zip(parts, expected.bounds, strict=True):
         if not bool(torch.isfinite(part).all()):
             raise UsageError("its samples hold NaN or infinite values")
-        if part.numel() and float(part.abs().max()) > bound:
-            raise UsageError(f"its samples reach {float(part.abs().max()):.3g}, beyond {bound:.3g}")
-    if batch.targets is not None and not bool(torch.isfinite(batch.targets).all()):
+        if _reach(part) > bound:
+            raise UsageError(f"its samples reach {_reach(part):.3g}, beyond {bound:.3g}")
+    if batch.targets is not None:
+        _check_targets(batch.targets, expected)
+
+
+def _check_targets(targets: Tensor, expected: Expected) -> None:
+    """Refuse learned labels that no honest client would come to."""
+    if not bool(torch.isfinite(targets).all()):
         raise UsageError("its labels hold NaN or infinite values")
+    reach = _reach(targets)
+    if reach > expected.targets:
+        raise UsageError(f"its labels reach {reach:.3g}, beyond {expected.targets:.3g}")
 
 
 def checked_weights(
@@ -259,22 +376,29 @@ def checked_weights(
     if set(metrics) != {"num-examples"} or not isinstance(examples, int):
         raise UsageError("it does not say how many samples it was trained on")
     if not 1 <= examples <= most:
-        raise UsageError(f"it claims to be trained on {examples:,} samples, where 1 to {most:,} can be")
-    if set(arrays) != set(like):
-        odd = sorted(set(arrays) ^ set(like))[0]
-        raise UsageError(f"the array {odd[:60]!r} is {'strange' if odd in arrays else 'missing'}")
+        raise UsageError(
+            f"it claims to be trained on {examples:,} samples, where 1 to {most:,} can be (the server's, "
+            f"claims=… or what it said at first)"
+        )
+    _same_names(arrays, like)
     found = {}
     for name, own in like.items():
-        dtype, shape = header(arrays[name], name)
         wanted = _REAL[wire] if own.is_floating_point() else own.dtype
-        if getattr(torch, dtype.name, None) != wanted or shape != tuple(own.shape):
+        tensor = _checked_tensor(arrays[name], name, (wanted,), tuple(own.shape))
+        if tensor.shape != own.shape:
             raise UsageError(
-                f"the array {name!r} is {dtype.name} of shape {shape}, not {wanted} of {own.shape}"
+                f"the array {name!r} has the shape {tuple(tensor.shape)}, not {tuple(own.shape)}"
             )
-        tensor = tensor_of(arrays[name], name)
-        if tensor.is_floating_point():
-            tensor = tensor.to(torch.float32)
-            if not bool(torch.isfinite(tensor).all()):
-                raise UsageError(f"the array {name!r} holds NaN or infinite values")
-        found[name] = tensor
+        found[name] = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+        _check_state(name, found[name], own)
     return found, examples
+
+
+def _check_state(name: str, tensor: Tensor, own: Tensor) -> None:
+    """Refuse what a network cannot have become by training: negative variances and counts."""
+    if not tensor.numel() or tensor.dtype == torch.bool:
+        return
+    least = float(tensor.min())
+    counts = not own.is_floating_point() and least < min(0, int(own.min()))
+    if counts or (name.endswith("running_var") and least < 0):
+        raise UsageError(f"the array {name!r} has {least:.3g} where nothing below 0 can be")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
+import torch
 from attar.artifact import Artifact, DataRecord, Environment, MethodRecord
 from attar.artifact.build import artifact_of
+from attar.batch import Batch
 from attar.contracts import SyntheticSet, Task
 from attar.cost import Cost
 from attar.errors import DivergenceError
@@ -18,9 +21,9 @@ from attar.unions import UnionSet
 from torch import Tensor, nn
 
 from attar_federated.around import load_weights
-from attar_federated.guard import Checked
+from attar_federated.guard import Checked, reaches_of
 
-__all__ = ["held_out", "learned", "tested", "union_artifact"]
+__all__ = ["farthest", "held_out", "learned", "tested", "union_artifact"]
 
 
 def learned(
@@ -59,12 +62,29 @@ def learned(
         task.augment,
         score=(lambda now: accuracy(now, task, "validation")) if chooses else None,
     )
-    if not math.isfinite(fitted.loss):
+    finite = all(bool(torch.isfinite(each).all()) for each in model.parameters())
+    if not (finite and math.isfinite(fitted.loss)):
         raise DivergenceError(
             f"training on the union diverged after {fitted.steps} steps; lower the step size "
             f"training.optimizer.lr (now: {protocol.optimizer.lr:g})"
         )
     return model
+
+
+def farthest(sets: Mapping[int, Batch]) -> tuple[int, float]:
+    """Return whose values reach farthest, and how far, in what the median client's reach.
+
+    Args:
+        sets: What each client sent.
+    """
+    reaches = {client: reaches_of(batch) for client, batch in sets.items()}
+    middle = [statistics.median_low(part) or 1.0 for part in zip(*reaches.values(), strict=True)]
+    found = {
+        client: max(own / half for own, half in zip(parts, middle, strict=True))
+        for client, parts in reaches.items()
+    }
+    client = max(found, key=lambda each: found[each])
+    return client, found[client]
 
 
 def tested(model: nn.Module, task: Task) -> float:

@@ -35,7 +35,7 @@ class _Dirichlet(Settings):
     """
 
     alpha: float = Field(default=0.5, gt=0)
-    least: int = Field(default=1, ge=0)
+    least: int = Field(default=1, ge=1)
 
 
 class _Shards(Settings):
@@ -204,10 +204,7 @@ def split_rows(task: Task, chosen: Partition, clients: int, seed: int) -> list[T
         names = _group_names(task, settings.pattern)
         columns["group"] = [names[row] for row in order.tolist()]
         _check_groups(names, clients)
-    if clients > len(labels):
-        raise UsageError(
-            f"{len(labels)} samples cannot be shared among {clients} clients; ask for fewer clients"
-        )
+    _check_room(settings, clients, len(labels), task.name)
     partitioner = maker(clients, settings, int(torch.randint(2**31, (1,), generator=gen)))
     partitioner.dataset = Dataset.from_dict(columns)
     try:
@@ -215,13 +212,46 @@ def split_rows(task: Task, chosen: Partition, clients: int, seed: int) -> list[T
             # It draws bars of its own, and warns of each draw that it makes again until it gives up.
             warnings.simplefilter("ignore")
             shares = [partitioner.load_partition(number)["row"] for number in range(clients)]
-    except ValueError as error:
-        reason = str(error).split(".")[0]
+    except Exception as error:
+        # Whatever stops it: the partitioner is somebody else's, and all it got are labels and settings.
+        raise UsageError(_reason(error, chosen, task.name, clients)) from error
+    empty = [number for number, rows in enumerate(shares) if not len(rows)]
+    if empty:
         raise UsageError(
-            f"{task.name!r} cannot be split by {chosen.name!r} among {clients} clients: {reason}; change the "
-            f"partition or ask for fewer clients"
-        ) from error
+            f"{task.name!r} cannot be split by {chosen.name!r} among {clients} clients: client {empty[0]} "
+            f"would have no sample; change the partition or ask for fewer clients"
+        )
     return [torch.tensor(sorted(rows), dtype=torch.int64) for rows in shares]
+
+
+def _check_room(settings: Settings, clients: int, samples: int, name: str) -> None:
+    """Refuse more clients, or parts of them, than there are samples."""
+    if clients > samples:
+        raise UsageError(f"{samples} samples cannot be shared among {clients} clients; ask for fewer clients")
+    if isinstance(settings, _Shards) and clients * settings.each > samples:
+        raise UsageError(
+            f"{name!r} cannot be cut into {clients * settings.each:,} shards, {settings.each:,} for each of "
+            f"{clients} clients: it has {samples:,} samples; choose shards,each={samples // clients} at most"
+        )
+    if isinstance(settings, _Dirichlet) and clients * settings.least > samples:
+        raise UsageError(
+            f"{name!r} cannot be split so that each of {clients} clients gets {settings.least:,} samples or "
+            f"more: it has {samples:,}; choose least={samples // clients} at most"
+        )
+
+
+def _reason(error: Exception, chosen: Partition, name: str, clients: int) -> str:
+    told = f"{name!r} cannot be split by {chosen.name!r} among {clients} clients"
+    if chosen.name == "dirichlet":
+        # It says only that it gave up.
+        least = chosen.values.get("least", 1)
+        alpha, samples = chosen.values.get("alpha"), "sample" if least == 1 else "samples"
+        return (
+            f"{told}: each client must get {least} {samples} or more, and every draw with alpha={alpha} left "
+            f"one with fewer; raise alpha or ask for fewer clients"
+        )
+    reason = (str(error) or type(error).__name__).split(". ")[0].rstrip(".")
+    return f"{told}: {reason}; change the partition or ask for fewer clients"
 
 
 def _check_groups(names: Sequence[str], clients: int) -> None:

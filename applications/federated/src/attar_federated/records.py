@@ -10,14 +10,17 @@ from attar.recipe import Recipe
 from attar.settings import Record, Settings
 from pydantic import Field, ValidationError
 
-__all__ = ["Ask", "LocalSettings", "Share", "Wire", "read_json", "to_text"]
+__all__ = ["LONGEST_ASK", "MOST", "Ask", "LocalSettings", "Share", "Wire", "read_json", "to_text"]
 
 Wire: TypeAlias = Literal["float32", "float16", "uint8"]
 """What real values cross the network as."""
 
 
-_MOST = 10**12
+MOST = 10**12
 """Samples or seconds that a client may claim: sums of them stay finite."""
+
+LONGEST_ASK = 2**27
+"""Characters that a client reads of what it is asked: it holds two numbers for each feature of a sample."""
 
 
 class LocalSettings(Settings):
@@ -78,15 +81,16 @@ class Share(Record):
         set: What rebuilds the set, beside its tensors.
         scales: Lowest value and step of each tensor that was sent as ``uint8``.
         counts: Training samples of each class that the client has, as far as it tells.
-        cpu: CPU seconds that it took.
+        cpu: CPU seconds that it took, which cross the network beside the text, as a number of fixed size:
+            what is counted does not depend on them.
         privacy: What was added for privacy, or None.
     """
 
     round: int
     set: dict[str, Any]
     scales: dict[str, tuple[float, float]] = {}
-    counts: tuple[Annotated[int, Field(ge=0, le=_MOST)], ...] = ()
-    cpu: float = Field(default=0.0, ge=0, le=_MOST)
+    counts: tuple[Annotated[int, Field(ge=0, le=MOST)], ...] = ()
+    cpu: float = Field(default=0.0, ge=0, le=MOST, exclude=True)
     privacy: dict[str, Any] | None = None
 
 
@@ -98,7 +102,7 @@ def to_text(record: Record) -> str:
     return json.dumps(record.model_dump(mode="json", exclude_none=True), separators=(",", ":"))
 
 
-def read_json(kind: type[R], text: Any, most: int = 2**16) -> R:
+def read_json(kind: type[R], text: Any, most: int) -> R:
     """Return the record that a text from elsewhere holds.
 
     Args:
@@ -115,6 +119,9 @@ def read_json(kind: type[R], text: Any, most: int = 2**16) -> R:
         raise UsageError(f"its description has {len(text):,} characters, more than {most:,}")
     try:
         return kind.model_validate(json.loads(text))
-    except (ValueError, RecursionError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"its description cannot be read ({first})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UsageError(f"its description cannot be read ({place!r}: {first['msg']})") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"its description cannot be read ({error})") from error

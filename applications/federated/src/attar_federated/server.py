@@ -103,7 +103,12 @@ class _Saved(Record):
 
 def _weights(arrays: ArrayRecord, model: nn.Module) -> dict[str, Tensor]:
     own = model.state_dict()
-    return {name: torch.from_numpy(arrays[name].numpy().copy()).to(own[name]) for name in own}
+    found = {name: torch.from_numpy(arrays[name].numpy().copy()) for name in own}
+    # The average of whole numbers is a real one, which may lie just below them.
+    return {
+        name: (each if own[name].is_floating_point() else each.round()).to(own[name])
+        for name, each in found.items()
+    }
 
 
 class _Rounds:
@@ -207,8 +212,6 @@ def serve(
             # A server that was started by Flower itself.
             check_free(options.out, force=False)
             claim(options.out, KIND)
-        if not (options.out / LOG).exists():
-            write_file(options.out / LOG, b"", grows=True)
         write_file(options.out / RECIPE, recipe.to_toml().encode())
     with one_thread():
         while len(rounds.rounds) < recipe.last and not rounds.done():
@@ -219,6 +222,8 @@ def serve(
             _save(rounds)
         outcome = _outcome(rounds, meter)
     if options.out is not None:
+        # Also of the last round, where a run was killed before it was logged.
+        _log(rounds, options.out)
         _finish(outcome, options.out)
     return outcome
 
@@ -241,8 +246,13 @@ def _save(rounds: _Rounds) -> None:
         state = {name: value.contiguous().clone() for name, value in rounds.model.state_dict().items()}
         write_file(aside / MODEL, save(state))
         write_file(aside / "state.json", to_json(saved.model_dump(mode="json")))
-    with disk_errors(out), open(out / LOG, "a", encoding="utf-8") as file:
-        file.write(json.dumps(rounds.rounds[-1].model_dump(mode="json")) + "\n")
+    _log(rounds, out)
+
+
+def _log(rounds: _Rounds, out: Path) -> None:
+    """Write a line for each round that is over; whole, so that none is there twice after a resume."""
+    lines = [json.dumps(each.model_dump(mode="json")) + "\n" for each in rounds.rounds]
+    write_file(out / LOG, "".join(lines).encode())
 
 
 def _complete(rounds: _Rounds) -> Outcome | None:

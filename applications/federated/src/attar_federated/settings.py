@@ -88,6 +88,8 @@ class FederatedRecipe(Settings):
         robust: How wrong clients are told, or None.
         privacy: What clients add for privacy, or None.
         slack: How much larger values may be than those of the server's own samples.
+        clip: Largest norm of the update of a network that a client sends, in medians of all clients.
+        claims: Training samples that all clients may say they have together; 0 for as many as the server has.
         run: Seed, storage type and precision.
     """
 
@@ -111,6 +113,8 @@ class FederatedRecipe(Settings):
     robust: RobustSettings | None = None
     privacy: PrivacySettings | None = None
     slack: float = Field(default=10.0, ge=1)
+    clip: float = Field(default=3.0, ge=1)
+    claims: int = Field(default=0, ge=0)
     run: RunRecipe = RunRecipe()
 
     @field_validator("size", mode="before")

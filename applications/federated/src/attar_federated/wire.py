@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import struct
+import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,9 +16,16 @@ from attar_federated.records import Wire
 
 __all__ = ["header", "packed", "tensor_of", "unpacked"]
 
-_MAGIC = b"\x93NUMPY\x01\x00"
-_LONGEST = 4096
-"""Bytes that a header may have: ours have 128."""
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(..)"
+    rb"\{'descr': '([^']{1,9})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,15},(?: [0-9]{1,15},)*(?: [0-9]{1,15})?)?)\), \} *\n",
+    re.DOTALL,
+)
+"""What NumPy writes before the values of an array, to the letter: nothing else is read."""
+_NUMBERS = ("b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
+_DEEPEST = 32
+"""Dimensions that an array may have."""
 
 
 def packed(tensors: Mapping[str, Tensor], wire: Wire) -> tuple[ArrayRecord, dict[str, tuple[float, float]]]:
@@ -59,46 +66,52 @@ def header(array: Array, name: str) -> tuple[np.dtype, tuple[int, ...]]:
     Raises:
         UsageError: If the bytes are no plain array, or not as many as the header claims.
     """
+    return _opened(array, name)[:2]
+
+
+def _opened(array: Array, name: str) -> tuple[np.dtype, tuple[int, ...], memoryview]:
+    """Return type, shape and the bytes of the values; see :func:`header`."""
     data = array.data
-    if array.stype != "numpy.ndarray" or not isinstance(data, bytes) or not data.startswith(_MAGIC):
+    if array.stype != "numpy.ndarray" or not isinstance(data, bytes) or not data.startswith(b"\x93NUMPY"):
         raise UsageError(f"the array {name!r} is not in NumPy's format")
-    if len(data) < 10:
-        raise UsageError(f"the array {name!r} is cut short")
-    (length,) = struct.unpack("<H", data[8:10])
-    if length > _LONGEST or len(data) < 10 + length:
-        raise UsageError(f"the array {name!r} has a header of {length:,} bytes")
-    try:
-        claimed = ast.literal_eval(data[10 : 10 + length].decode("latin1"))
-        dtype, shape = np.dtype(claimed["descr"]), tuple(claimed["shape"])
-        order = claimed["fortran_order"]
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        raise UsageError(f"the array {name!r} has a header that cannot be read") from error
-    if dtype.kind not in "fiub" or order is not False:
-        raise UsageError(f"the array {name!r} holds {dtype} and no plain numbers")
-    if not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise UsageError(f"the array {name!r} claims the shape {shape}")
-    wanted = dtype.itemsize
-    for size in shape:
-        wanted *= size
-    if wanted != len(data) - 10 - length:
+    found = _HEADER.match(data)
+    if found is None or int.from_bytes(found[1], "little") != found.end() - 10:
+        raise UsageError(f"the array {name!r} has a header that cannot be read")
+    descr = found[2].decode("latin1")
+    if descr[:1] not in "<>|" or descr[1:] not in _NUMBERS or found[3] != b"False":
+        raise UsageError(f"the array {name!r} holds {descr!r} and no plain numbers in rows")
+    dtype = np.dtype(descr)
+    shape = tuple(int(size) for size in found[4].split(b",") if size.strip())
+    if len(shape) > _DEEPEST:
+        raise UsageError(f"the array {name!r} has {len(shape)} dimensions")
+    values = memoryview(data)[found.end() :]
+    wanted = dtype.itemsize * math.prod(shape)
+    if wanted != len(values):
         raise UsageError(
-            f"the array {name!r} claims {wanted:,} bytes of {dtype} and has {len(data) - 10 - length:,}"
+            f"the array {name!r} claims {wanted:,} bytes of {dtype.name} and has {len(values):,}"
         )
-    return dtype, shape
+    return dtype, shape, values
 
 
 def tensor_of(array: Array, name: str, scale: tuple[float, float] | None = None) -> Tensor:
     """Return the tensor that an array from elsewhere holds, real values as sent or float32.
 
+    Machines may have either order of bytes.
+
     Raises:
         UsageError: If the bytes are not what they claim to be.
     """
-    header(array, name)
-    values = torch.from_numpy(array.numpy().copy())
+    dtype, shape, data = _opened(array, name)
+    if dtype.name == "bool":
+        # Any byte but 0 is true: PyTorch would take a bool of 2 for neither.
+        values = np.frombuffer(data, np.uint8) != 0
+    else:
+        values = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+    tensor = torch.from_numpy(values.reshape(shape))
     if scale is None:
-        return values
+        return tensor
     low, step = scale
-    return values.to(torch.float32) * step + low
+    return tensor.to(torch.float32) * step + low
 
 
 def unpacked(record: ArrayRecord, scales: Mapping[str, tuple[float, float]]) -> dict[str, Tensor]:
