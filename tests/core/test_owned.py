@@ -248,11 +248,12 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         other.wait()
     with OutputFolder(tmp_path / "out", "run") as folder:
         folder.begin()
-    assert names(tmp_path / "out") == {LIST}
+        assert names(tmp_path / "out") == {LIST, LOCK}
 
 
 def test_a_command_that_is_refused_leaves_no_folder(tmp_path):
-    with OutputFolder(tmp_path / "a" / "out", "run"):
+    with OutputFolder(tmp_path / "a" / "out", "run") as folder:
+        folder.begin()
         assert (tmp_path / "a" / "out" / LOCK).exists()
     assert names(tmp_path) == set()
 

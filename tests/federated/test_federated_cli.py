@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from attar.owned import LIST
 from attar_federated.results import FederatedResult
 
 SMALL = (
@@ -23,6 +24,7 @@ def test_a_run_says_what_it_did_and_leaves_it_in_a_folder(cli, tmp_path):
     assert names == {
         *("recipe.toml", "log.jsonl", "checkpoint", "artifact", "model.safetensors", "result.json"),
         *("clients.png", "accuracy-bytes.png", "accuracy-rounds.png"),
+        LIST,
     }
 
 
@@ -83,7 +85,7 @@ def test_a_folder_that_is_occupied_is_left_alone_unless_forced(cli, tmp_path):
 def test_force_deletes_nothing_that_is_not_ours(cli, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("mine")
-    assert "holds something else" in simulate(cli, tmp_path / "run", "--force").refusal
+    assert "was not written by Attar" in simulate(cli, tmp_path / "run", "--force").refusal
     assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
 
 

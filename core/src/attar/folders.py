@@ -184,9 +184,11 @@ class OutputFolder:
 
     def __exit__(self, *problem: object) -> None:
         self._release()
-        for place in self._made:
-            # Nothing was written: a command that is refused leaves no trace.
-            with suppress(OSError):
+        with suppress(OSError):
+            # A command that is refused before it wrote anything leaves no trace.
+            if self.path.is_dir() and not _occupied(self.path):
+                (self.path / LIST).unlink(missing_ok=True)
+            for place in self._made:
                 place.rmdir()
 
     def _release(self) -> None:
