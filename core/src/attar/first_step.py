@@ -147,12 +147,12 @@ def check_first_step(task: Task, resolved: Resolved, registry: Registry) -> None
             if not any(said in str(error) for said in _TWICE):
                 raise
             raise UsageError(
-                f"the method {method!r} differentiates twice, which an operation of the model {named!r} does not "
-                f"allow ({reason(error).rstrip('.')}); choose a method that differentiates once, such as dm, or "
-                f"a model without that operation"
+                f"the method {method!r} differentiates twice, which an operation of the model {named!r} does "
+                f"not allow ({reason(error).rstrip('.')}); choose a method that differentiates once, such as "
+                f"dm, or a model without that operation"
             ) from error
         if not reached:
             raise UsageError(
-                f"no gradient comes back through the model {named!r} to its inputs, which the method {method!r} "
-                f"needs; leave out what cuts it off, such as detach, or choose another architecture"
+                f"no gradient comes back through the model {named!r} to its inputs, which the method "
+                f"{method!r} needs; leave out what cuts it off, such as detach, or choose another one"
             )

@@ -56,7 +56,8 @@ def _problem(task: Task, resolved: Resolved, device: torch.device, registry: Reg
 
 
 def _chosen(task: Task, resolved: Resolved, device: torch.device, registry: Registry) -> Precision:
-    method, settings = resolved.method, resolved.settings
+    method: Any = resolved.method
+    settings = resolved.settings
     if settings is None or not isinstance(method, StandsBf16) or not method.stands_bf16:
         return "fp32"
     if not has_bf16(device) or operations(task, settings.model) < _WORTHWHILE:

@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from attar.artifact import Artifact, Environment
 from attar.checkpoint import Checkpoint, Checkpoints
@@ -19,6 +21,7 @@ from attar.files import check_free, check_ours, disk_errors, swap, write_file
 from attar.ranks import ALONE, Ranks
 from attar.recipe import Recipe, stored_recipe
 from attar.runner import StepRecord
+from attar.settings import Record
 from attar.tracking import check_trackers
 
 __all__ = ["RunFolder", "RunSettings"]
@@ -80,6 +83,23 @@ class RunSettings:
     def silent(self) -> RunSettings:
         """Return what a process that only takes its part is told: it writes and shows nothing."""
         return replace(self, out=None, force=False, resume=False, frames=0, trackers=(), show=False)
+
+
+class _Meta(Record):
+    """What a checkpoint says beside its state; what an older version did not say is left out."""
+
+    recipe: str
+    environment: dict[str, Any] = {}
+    cost: Cost = Cost()
+    code: str | None = None
+
+
+def _meta(found: Checkpoint) -> _Meta | None:
+    """Return what a checkpoint says beside its state, or None where it is no such thing."""
+    try:
+        return _Meta.model_validate(found.meta)
+    except ValidationError:
+        return None
 
 
 class RunFolder:
@@ -154,15 +174,16 @@ class RunFolder:
             # What a killed process was writing aside.
             for left in place.glob(".*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        found = self.checkpoints.newest()
+        found = self.checkpoints.newest(lambda each: _meta(each) is not None)
         if found is None:
             self._cut_log(0)
             return None
-        if found.meta.get("recipe") != self.recipe.digest():
+        meta = _meta(found) or _Meta(recipe="")
+        if meta.recipe != self.recipe.digest():
             raise UsageError(
                 f"the checkpoint in {str(self.target)!r} belongs to another recipe; start again with --force"
             )
-        now, then = self.environment.model_dump(), found.meta.get("environment", {})
+        now, then = self.environment.model_dump(), meta.environment
         odd = [key for key in now if now[key] != then.get(key)]
         if odd and not settings.allow_inexact:
             raise UsageError(
@@ -170,7 +191,7 @@ class RunFolder:
                 f"result would differ in its last bits; restore that, or allow it with --allow-inexact"
             )
         if not settings.allow_inexact:
-            self._check_code(found.meta.get("code"))
+            self._check_code(meta.code)
         self._cut_log(found.step)
         return found
 
@@ -186,11 +207,12 @@ class RunFolder:
         if not self.log.is_file():
             return
         kept = []
-        for line in self.log.read_text("utf-8").splitlines():
+        # What is no UTF-8 is no line of ours, and is dropped like one that was cut short.
+        for line in self.log.read_text("utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 continue
         write_file(self.log, "".join(f"{line}\n" for line in kept).encode())
 

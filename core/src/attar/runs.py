@@ -19,7 +19,7 @@ from attar.errors import InternalError, UsageError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
 from attar.first_step import check_first_step
-from attar.held_out import check_choice, validation
+from attar.held_out import Validation, check_choice, validation
 from attar.plugins import MethodSettings, meant_for
 from attar.precision_choice import decided
 from attar.progress import Advance, progress, silent
@@ -28,7 +28,8 @@ from attar.registry import Registry
 from attar.restarts import best_run, clear_runs, several
 from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
-from attar.runner import RunOptions, StepRecord, check, run
+from attar.runner import Outcome, RunOptions, StepRecord, check, run
+from attar.saved import SavedStateError
 from attar.selectors import Selection, check_averages, check_space, feature_model, select
 from attar.sizing import set_spec, start, storage_settings
 from attar.tracking import tracked
@@ -224,22 +225,10 @@ def _distilled(
     if method is None or chosen is None:
         raise InternalError("a recipe without a method was distilled")
     meant = meant_for(method, chosen, task.architecture)
-    syn, _ = start(task, resolved, registry)
     judged = validation(task, chosen, meant, recipe.run.seed, settings.device)
-    with _options(task, resolved, settings, folder, chosen.steps) as (resume, options):
-        outcome = run(
-            task,
-            method.build(chosen),
-            syn,
-            steps=chosen.steps,
-            optim=method.optimizers(chosen),
-            seed=recipe.run.seed,
-            subjects=chosen.subjects,
-            classes_at_once=chosen.classes_at_once,
-            validation=judged,
-            resume=resume,
-            options=options,
-        )
+    outcome = None
+    while outcome is None:
+        outcome = _run_from_newest(task, resolved, settings, folder, judged, registry)
     if settings.frames:
         place = Path() if folder is None else folder.path
         write_file(place / "evolution.gif", animation(frame_paths(place)))
@@ -264,6 +253,46 @@ def _distilled(
         options=recipe.data.options,
         recipe=recipe.to_toml(),
     )
+
+
+def _run_from_newest(
+    task: Task,
+    resolved: Resolved,
+    settings: RunSettings,
+    folder: RunFolder | None,
+    judged: Validation | None,
+    registry: Registry,
+) -> Outcome | None:
+    """Return what comes of a run, or None where the checkpoint that it went on from was none of its own.
+
+    That one is passed over when the run is begun again, as one that is damaged.
+    """
+    method, chosen = resolved.method, resolved.settings
+    if method is None or chosen is None:
+        raise InternalError("a recipe without a method was distilled")
+    syn, _ = start(task, resolved, registry)
+    with _options(task, resolved, settings, folder, chosen.steps) as (resume, options):
+        try:
+            return run(
+                task,
+                method.build(chosen),
+                syn,
+                steps=chosen.steps,
+                optim=method.optimizers(chosen),
+                seed=resolved.recipe.run.seed,
+                subjects=chosen.subjects,
+                classes_at_once=chosen.classes_at_once,
+                validation=judged,
+                resume=resume,
+                options=options,
+            )
+        except SavedStateError as error:
+            if resume is None:
+                raise
+            logger.warning("the checkpoint of step %d is passed over: %s", resume[0], error)
+            if folder is not None:
+                folder.checkpoints.reject(resume[0])
+    return None
 
 
 @contextmanager

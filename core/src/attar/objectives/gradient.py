@@ -166,9 +166,13 @@ class _Probe:
         return tuple(totals or ())
 
 
-def _gradients(loss: Tensor, leaves: Sequence[Tensor], **how: bool) -> tuple[Tensor, ...]:
+def _gradients(
+    loss: Tensor, leaves: Sequence[Tensor], *, create_graph: bool, retain_graph: bool | None = None
+) -> tuple[Tensor, ...]:
     """Return the gradient of each leaf; that of one which the loss does not use is zero."""
-    found = torch.autograd.grad(loss, leaves, allow_unused=True, **how)
+    found = torch.autograd.grad(
+        loss, leaves, retain_graph=retain_graph, create_graph=create_graph, allow_unused=True
+    )
     return tuple(
         torch.zeros_like(leaf) if each is None else each for leaf, each in zip(leaves, found, strict=True)
     )
