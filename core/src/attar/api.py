@@ -15,7 +15,7 @@ from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
 from attar.given_sets import given_set
-from attar.plugins import CacheMode, GivenData, LoadRequest
+from attar.plugins import CacheMode, GivenData, LoadRequest, default_method
 from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.reports import Report
@@ -135,7 +135,7 @@ def task(
 def distill(
     task: Task,
     *,
-    method: str = "dm",
+    method: str | None = None,
     ipc: int | None = None,
     total: int | None = None,
     ratio: float | None = None,
@@ -162,7 +162,7 @@ def distill(
 
     Args:
         task: The real data.
-        method: Name of a method or of a selector.
+        method: Name of a method or of a selector; by default what suits the data, as their modality says.
         ipc: Samples per class.
         total: Samples in all.
         ratio: Samples per training sample.
@@ -215,7 +215,7 @@ def distill(
         {
             "data": {"modality": task.modality, "name": task.name, "options": dict(task.options)},
             "size": size,
-            "method": method,
+            "method": default_method(registry.get("modalities", task.modality)) if method is None else method,
             "objective": settings,
             "parameterization": how,
             "run": {"seed": seed, "precision": precision},

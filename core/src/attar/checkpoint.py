@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,13 @@ def pack(tree: Any) -> tuple[dict[str, Tensor], Any]:
 
 
 def unpack(tensors: Mapping[str, Tensor], skeleton: Any) -> Any:
-    """Rebuild the tree that :func:`pack` split."""
+    """Rebuild the tree that :func:`pack` split.
+
+    Raises:
+        LookupError, TypeError, ValueError: If nothing was split so.
+    """
+    if not isinstance(skeleton, dict) or len(skeleton) != 1:
+        raise ValueError("a node of a state has one kind")
     kind, content = next(iter(skeleton.items()))
     if kind == "tensor":
         return tensors[content]
@@ -63,7 +69,9 @@ def unpack(tensors: Mapping[str, Tensor], skeleton: Any) -> Any:
         return {key: unpack(tensors, value) for key, value in content}
     if kind == "list":
         return [unpack(tensors, value) for value in content]
-    return content
+    if kind == "value" and (content is None or isinstance(content, bool | int | float | str)):
+        return content
+    raise ValueError(f"a state has no node {kind!r}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self._folder = folder
         self._keep = keep
+        self._rejected: set[int] = set()
 
     def _steps(self) -> list[Path]:
         found = self._folder.glob("step-*") if self._folder.is_dir() else ()
@@ -107,15 +116,22 @@ class Checkpoints:
         content = save(tensors)
         header = {"step": checkpoint.step, "meta": checkpoint.meta, "state": skeleton}
         header["digest"] = _digest(header, content)
-        target = self._folder / f"step-{checkpoint.step:09d}"
+        target = self._folder / _name(checkpoint.step)
         with staged_folder(target, force=True, compared=False) as aside, disk_errors(target):
             (aside / "state.safetensors").write_bytes(content)
             (aside / "state.json").write_bytes(to_json(header))
         for old in self._steps()[: -self._keep]:
             discard(old)
 
-    def newest(self) -> Checkpoint | None:
+    def reject(self, step: int) -> None:
+        """Pass over a checkpoint from now on: nothing could go on from it."""
+        self._rejected.add(step)
+
+    def newest(self, fits: Callable[[Checkpoint], bool] = lambda found: True) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, or None.
+
+        Args:
+            fits: Says of one whether it is what it must be; its digest is one that anybody can compute.
 
         Raises:
             UsageError: If there are checkpoints and none is whole.
@@ -123,7 +139,7 @@ class Checkpoints:
         steps = self._steps()
         for path in reversed(steps):
             found = _read(path)
-            if found is not None:
+            if found is not None and found.step not in self._rejected and fits(found):
                 return found
         if steps:
             raise UsageError(
@@ -148,10 +164,15 @@ def _read(path: Path) -> Checkpoint | None:
         content = (path / "state.safetensors").read_bytes()
         if _digest(header, content) != header["digest"]:
             return None
-        state = unpack(load(content), header["state"])
-        return Checkpoint(step=int(header["step"]), state=state, meta=header["meta"])
-    except (UsageError, OSError, LookupError, TypeError, ValueError, SafetensorError):
+        state, step, meta = unpack(load(content), header["state"]), header["step"], header["meta"]
+    except (UsageError, OSError, LookupError, TypeError, ValueError, RecursionError, SafetensorError):
         return None
+    told = isinstance(state, dict) and isinstance(meta, dict) and isinstance(step, int)
+    return Checkpoint(step, state, meta) if told and path.name == _name(step) else None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def finite(tree: Any) -> bool:

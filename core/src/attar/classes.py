@@ -255,7 +255,7 @@ def _told(key: _Key) -> str:
 
 def _canonical(word: str) -> int | str:
     """Return the number that a word is, or the word."""
-    return int(word.split(".")[0]) if _WHOLE.fullmatch(word) else word
+    return int(word.split(".", maxsplit=1)[0]) if _WHOLE.fullmatch(word) else word
 
 
 def _distinct(values: Any, where: str) -> tuple[list[_Key], NDArray[np.int64]]:

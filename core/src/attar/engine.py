@@ -30,6 +30,7 @@ from attar.portions import class_portions, rows_at_once, rows_of
 from attar.precision import reduced_precision
 from attar.ranks import ALONE, Ranks, summed_gradients
 from attar.rng import scoped
+from attar.saved import give_optimizer, require, same_form, told_of_others
 
 __all__ = ["Engine", "Observation", "frozen_buffers"]
 
@@ -125,11 +126,18 @@ class Engine:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from a state that :meth:`state_dict` returned."""
+        """Go on from a state that :meth:`state_dict` returned.
+
+        Raises:
+            SavedStateError: If it is none of such a run.
+        """
+        require(isinstance(state, Mapping) and self.state_dict().keys() <= state.keys(), "the whole")
         self.remake(state)
+        saved = state["optimizers"]
+        require(isinstance(saved, Mapping) and saved.keys() == self.optimizers.keys(), "an optimizer")
         for role, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][role])
-        self.source.load_state_dict(state["source"])
+            give_optimizer(optimizer, saved[role])
+        told_of_others(lambda: self.source.load_state_dict(state["source"]))
 
     def made(self) -> State:
         """Return a copy of what a run is for: the set, and the scalars learned beside it."""
@@ -138,8 +146,18 @@ class Engine:
             "learned": {name: each.detach().clone() for name, each in self.learned.items()},
         }
 
+    def has_made(self, state: Any) -> bool:
+        """Return whether a state holds what :meth:`made` returns, whatever the values."""
+        own = self.made()
+        return isinstance(state, Mapping) and same_form({key: state.get(key) for key in own}, own)
+
     def remake(self, state: State) -> None:
-        """Take the set and the scalars of a state that :meth:`made` or :meth:`state_dict` returned."""
+        """Take the set and the scalars of a state that :meth:`made` or :meth:`state_dict` returned.
+
+        Raises:
+            SavedStateError: If they are none of such a run.
+        """
+        require(self.has_made(state), "the set")
         self.syn.load_state_dict(state["syn"])
         with torch.no_grad():
             for name, parameter in self.learned.items():

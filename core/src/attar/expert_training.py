@@ -17,7 +17,8 @@ from attar.cost import Cost, Meter
 from attar.errors import DivergenceError, UsageError
 from attar.optim import OptimSpec
 from attar.rng import derive, scoped
-from attar.settings import Settings
+from attar.saved import give_optimizer, give_weights, require, same_form, whole
+from attar.settings import Record, Settings, parse
 from attar.training import TrainEpochs, train_step
 
 __all__ = ["ExpertSpec", "Trajectory", "train_expert"]
@@ -59,6 +60,13 @@ class ExpertSpec(Settings):
         return -(-self.epochs // self.every) + 1
 
 
+class _Meta(Record):
+    """What a checkpoint says beside its state."""
+
+    loss: float
+    cost: Cost
+
+
 @dataclass
 class Trajectory:
     """A network in training, with its history.
@@ -89,20 +97,25 @@ class Trajectory:
         meta = {"loss": self.loss, "cost": self.cost.model_dump(mode="json")}
         checkpoints.save(Checkpoint(step=self.epoch, state=state, meta=meta))
 
-    def load(self, checkpoints: Checkpoints) -> None:
-        """Go on from the newest checkpoint, if there is one that is whole."""
-        try:
-            found = checkpoints.newest()
-        except UsageError:
-            # What was begun can be begun again.
-            found = None
+    def load(self, checkpoints: Checkpoints, spec: ExpertSpec) -> None:
+        """Go on from the newest checkpoint, if there is one.
+
+        Raises:
+            UsageError: If it is damaged, or none of such a training.
+        """
+        found = checkpoints.newest()
         if found is None:
             return
-        self.model.load_state_dict(found.state["weights"])
-        self.optimizer.load_state_dict(found.state["optimizer"])
+        require(whole(found.step, 1, spec.epochs), "the epoch")
+        taken = found.step // spec.every + (found.step == spec.epochs and found.step % spec.every > 0)
+        held = found.state.keys() == {"weights", "optimizer", "snapshots"}
+        snapshots = self.snapshots * (1 + taken)
+        require(held and same_form(found.state["snapshots"], snapshots), "the trajectory")
+        meta = parse(_Meta, found.meta, "the saved state")
+        give_weights(self.model, found.state["weights"])
+        give_optimizer(self.optimizer, found.state["optimizer"])
         self.snapshots = list(found.state["snapshots"])
-        self.epoch, self.loss = found.step, float(found.meta["loss"])
-        self.cost = Cost(**found.meta["cost"])
+        self.epoch, self.loss, self.cost = found.step, meta.loss, meta.cost
 
 
 def train_expert(
@@ -132,17 +145,19 @@ def train_expert(
         DivergenceError: If its loss stops being finite.
         PreparationStopped: If `stop` asked for it.
     """
-    model = task.build(arch, derive(spec.seed, "expert", index, "network")).to(device)
-    sgd = OptimSpec(name="sgd", lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
-    made = Trajectory(model, sgd.build(model.parameters()), [_flat(model)])
-    made.load(checkpoints)
+    made = _begun(task, arch, spec, index, device)
+    try:
+        made.load(checkpoints, spec)
+    except UsageError:
+        # What was begun can be begun again.
+        made = _begun(task, arch, spec, index, device)
     meter = Meter(made.cost)
     saved = made.cost.wall
     while made.epoch < spec.epochs:
         made.loss = _epoch(task, spec, index, made, device)
         made.epoch += 1
         made.cost = meter.read()
-        flat = _flat(model)
+        flat = _flat(made.model)
         if not (math.isfinite(made.loss) and bool(torch.isfinite(flat).all())):
             raise DivergenceError(
                 f"expert {index} diverged in epoch {made.epoch}; lower its step size (now: {spec.lr:g})"
@@ -157,6 +172,13 @@ def train_expert(
         if stopping:
             raise PreparationStopped
     return made
+
+
+def _begun(task: Task, arch: str, spec: ExpertSpec, index: int, device: torch.device) -> Trajectory:
+    """Return an expert before its training."""
+    model = task.build(arch, derive(spec.seed, "expert", index, "network")).to(device)
+    sgd = OptimSpec(name="sgd", lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    return Trajectory(model, sgd.build(model.parameters()), [_flat(model)])
 
 
 def _epoch(task: Task, spec: ExpertSpec, index: int, made: Trajectory, device: torch.device) -> float:

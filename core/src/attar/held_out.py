@@ -7,7 +7,7 @@ no longer those that will be trained on it. The test split takes no part in any 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from attar.engine import Engine
 from attar.errors import UsageError
 from attar.plugins import MethodSettings
 from attar.rng import derive
+from attar.saved import require, same_form
 from attar.training import BatchEpochs, accuracy, fit
 
 __all__ = ["BestStep", "Validation", "check_choice", "held_out_accuracy", "validation"]
@@ -148,8 +149,25 @@ class BestStep:
         """Return what a checkpoint holds of it: nothing where nothing is judged."""
         return {"best": {"scores": self.scores, "kept": self._kept}} if self.scores else {}
 
-    def load_state_dict(self, state: State) -> None:
-        """Go on from a checkpoint that holds what :meth:`state_dict` returned."""
-        if "best" in state:
-            self.scores = [(int(step), float(score)) for step, score in state["best"]["scores"]]
-            self._kept = state["best"]["kept"]
+    def load_state_dict(self, state: State, step: int, engine: Engine) -> None:
+        """Go on from a checkpoint that holds what :meth:`state_dict` returned.
+
+        Args:
+            state: What it holds.
+            step: Steps done.
+            engine: The parts of the run.
+
+        Raises:
+            SavedStateError: If it is none of such a run.
+        """
+        steps, every = engine.context.clock.steps, 0 if self._validation is None else self._validation.every
+        looks = [each for each in range(1, step + 1) if each % every == 0 or each == steps] if every else []
+        require(("best" in state) == bool(looks), "the best set")
+        if not looks:
+            return
+        best = state["best"]
+        fits = isinstance(best, Mapping) and same_form(best.get("scores"), [[each, 0.0] for each in looks])
+        require(fits and engine.has_made(best.get("kept")), "the best set")
+        require([each for each, _ in best["scores"]] == looks, "the best set")
+        self.scores = [(each, score) for each, score in best["scores"]]
+        self._kept = best["kept"]

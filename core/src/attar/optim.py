@@ -12,9 +12,9 @@ from torch import nn
 
 from attar.settings import Settings
 
-__all__ = ["OptimSpec"]
+__all__ = ["MEAN_NORM", "OptimSpec"]
 
-_MEAN_NORM = "mean_norm"
+MEAN_NORM = "mean_norm"
 """Key of a parameter group that holds the running mean of its gradients' norm."""
 
 
@@ -65,7 +65,7 @@ class OptimSpec(Settings):
         stepped = list(parameters)
         optimizer = self._plain(stepped, self.lr * self.unit(stepped))
         if self.clip:
-            optimizer.param_groups[0][_MEAN_NORM] = 0.0
+            optimizer.param_groups[0][MEAN_NORM] = 0.0
             optimizer.register_step_pre_hook(self._shorten)
         return optimizer
 
@@ -90,8 +90,8 @@ class OptimSpec(Settings):
         norm = float(torch.stack([grad.norm() for grad in grads]).norm())
         if not math.isfinite(norm):
             return
-        before = group[_MEAN_NORM] or norm
-        group[_MEAN_NORM] = self.clip * before + (1 - self.clip) * norm
+        before = group[MEAN_NORM] or norm
+        group[MEAN_NORM] = self.clip * before + (1 - self.clip) * norm
         if norm > before:
             for grad in grads:
                 grad.mul_(before / norm)

@@ -6,13 +6,13 @@ any setting. The test split takes no part; what all runs and all networks cost i
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from attar.artifact import Artifact
 from attar.contracts import Task
@@ -143,7 +143,10 @@ def _judged(task: Task, artifact: Artifact, seed: int, device: torch.device, out
     """Return what held-out data say of a set, remembered in the folder of its run."""
     known = None if out is None else out / "validation.json"
     if known is not None and known.is_file():
-        return _Judgment(**json.loads(known.read_text("utf-8")))
+        try:
+            return _Judgment.model_validate_json(known.read_bytes())
+        except ValidationError:
+            logger.warning("%s is damaged; the run is judged again", known)
     meter, model = Meter(), artifact.manifest.method.model
     found = held_out_accuracy(task, artifact.syn, model, seed, "restart", device)
     judgment = _Judgment(accuracy=found, cost=meter.read())

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from attar.artifact import Artifact, Environment
 from attar.checkpoint import Checkpoint, Checkpoints
@@ -19,6 +21,7 @@ from attar.folders import OutputFolder, check_free
 from attar.ranks import ALONE, Ranks
 from attar.recipe import Recipe, stored_recipe
 from attar.runner import StepRecord
+from attar.settings import Record
 from attar.tracking import check_trackers
 
 __all__ = ["RunFolder", "RunSettings"]
@@ -82,6 +85,23 @@ class RunSettings:
     def silent(self) -> RunSettings:
         """Return what a process that only takes its part is told: it writes and shows nothing."""
         return replace(self, out=None, force=False, resume=False, frames=0, trackers=(), show=False)
+
+
+class _Meta(Record):
+    """What a checkpoint says beside its state; what an older version did not say is left out."""
+
+    recipe: str
+    environment: dict[str, Any] = {}
+    cost: Cost = Cost()
+    code: str | None = None
+
+
+def _meta(found: Checkpoint) -> _Meta | None:
+    """Return what a checkpoint says beside its state, or None where it is no such thing."""
+    try:
+        return _Meta.model_validate(found.meta)
+    except ValidationError:
+        return None
 
 
 class RunFolder:
@@ -153,15 +173,16 @@ class RunFolder:
     def _continue(self, settings: RunSettings) -> Checkpoint | None:
         self._same_recipe()
         self._output.resume()
-        found = self.checkpoints.newest()
+        found = self.checkpoints.newest(lambda each: _meta(each) is not None)
         if found is None:
             self._cut_log(0)
             return None
-        if found.meta.get("recipe") != self.recipe.digest():
+        meta = _meta(found) or _Meta(recipe="")
+        if meta.recipe != self.recipe.digest():
             raise UsageError(
                 f"the checkpoint in {str(self.target)!r} belongs to another recipe; start again with --force"
             )
-        now, then = self.environment.model_dump(), found.meta.get("environment", {})
+        now, then = self.environment.model_dump(), meta.environment
         odd = [key for key in now if now[key] != then.get(key)]
         if odd and not settings.allow_inexact:
             raise UsageError(
@@ -169,7 +190,7 @@ class RunFolder:
                 f"result would differ in its last bits; restore that, or allow it with --allow-inexact"
             )
         if not settings.allow_inexact:
-            self._check_code(found.meta.get("code"))
+            self._check_code(meta.code)
         self._cut_log(found.step)
         return found
 
@@ -185,11 +206,12 @@ class RunFolder:
         if not self.log.is_file():
             return
         kept = []
-        for line in self.log.read_text("utf-8").splitlines():
+        # What is no UTF-8 is no line of ours, and is dropped like one that was cut short.
+        for line in self.log.read_text("utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 continue
         write_file(self.log, "".join(f"{line}\n" for line in kept).encode(), grows=True)
 

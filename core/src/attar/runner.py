@@ -28,6 +28,7 @@ from attar.held_out import BestStep, Validation
 from attar.optim import OptimSpec
 from attar.ranks import ALONE, Ranks
 from attar.rng import derive
+from attar.saved import require, whole
 
 __all__ = ["Outcome", "RunOptions", "StepRecord", "Stopped", "frozen_buffers", "run"]
 
@@ -164,6 +165,7 @@ def run(
         DivergenceError: If the loss or the set stops being finite; the last state saved is good.
         Stopped: If `options.stop` asked for it; the state has been saved.
         UsageError: If settings do not fit together.
+        SavedStateError: If the state to go on from is none of such a run.
     """
     options = options or RunOptions()
     try:
@@ -174,8 +176,9 @@ def run(
     best = BestStep(validation)
     if resume is not None:
         done, state, cost = resume
+        require(whole(done, 1, steps), "the step")
         engine.load_state_dict(state)
-        best.load_state_dict(state)
+        best.load_state_dict(state, done, engine)
         meter = Meter(cost)
     saved = done
     for step in range(done, steps):

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from attar.architectures import check_model, code_of
 from attar.artifact import Artifact, Environment, MethodRecord, data_record, load, make_artifact
-from attar.contracts import SetSpec, State, SyntheticSet, Task
+from attar.contracts import State, Task
 from attar.cost import Cost, Meter
 from attar.errors import InternalError, UsageError
 from attar.evolution import animation, frame_paths, recorder
 from attar.files import write_file
-from attar.held_out import check_choice, validation
-from attar.labels import label_kind
-from attar.plugins import MethodSettings, NamesAxes, ParameterizationPlugin, meant_for
+from attar.first_step import check_first_step
+from attar.held_out import Validation, check_choice, validation
+from attar.plugins import MethodSettings, meant_for
 from attar.precision_choice import decided
 from attar.progress import Advance, progress, silent
 from attar.recipe import DataRecipe, Resolved
@@ -29,10 +28,10 @@ from attar.registry import Registry
 from attar.restarts import best_run, clear_runs, several
 from attar.rng import derive
 from attar.run_folder import RunFolder, RunSettings
-from attar.runner import RunOptions, StepRecord, check, run
+from attar.runner import Outcome, RunOptions, StepRecord, check, run
+from attar.saved import SavedStateError
 from attar.selectors import Selection, check_averages, check_space, feature_model, select
-from attar.settings import Settings, parse
-from attar.sizing import allocate, initial_batch
+from attar.sizing import set_spec, start, storage_settings
 from attar.tracking import tracked
 
 __all__ = ["RunSettings", "check_recipe", "data_used", "distill_recipe", "interruptible", "storage_settings"]
@@ -76,70 +75,13 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
-def storage_settings(plugin: ParameterizationPlugin, values: Mapping[str, Any], task: Task) -> Settings:
-    """Return the settings of a parameterization for samples of a task.
-
-    Raises:
-        UsageError: If a value does not fit.
-    """
-    settings = parse(plugin.Settings, values, "parameterization")
-    return settings.placed(task.axes) if isinstance(settings, NamesAxes) else settings
-
-
-def _spec(task: Task, resolved: Resolved, registry: Registry) -> SetSpec:
-    settings = resolved.settings
-    name = "plain" if settings is None else settings.parameterization
-    plugin = registry.get("parameterizations", name)
-    stored = storage_settings(plugin, resolved.recipe.parameterization, task)
-    return SetSpec(
-        parameterization=name,
-        settings=stored.model_dump(mode="json", exclude_none=True),
-        label_kind="hard"
-        if resolved.method is None or settings is None
-        else label_kind(resolved.method, settings),
-        dtype=resolved.recipe.run.dtype,
-        structure="" if settings is None else settings.structure,
-        learned=settings is not None,
-    )
-
-
-def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[SyntheticSet, list[int]]:
-    """Return the set that a recipe starts at, and its samples per class.
-
-    Raises:
-        UsageError: If the size cannot be had from the data.
-    """
-    recipe = resolved.recipe
-    spec, seed = _spec(task, resolved, registry), recipe.run.seed
-    plugin = registry.get("parameterizations", spec.parameterization)
-    each = plugin.packs(parse(plugin.Settings, spec.settings, spec.parameterization), task.feature)
-
-    def sample_bytes() -> int:
-        # One sample of each class, since labels of many classes take more bytes than of few.
-        one = [each if n else 0 for n in task.counts.tolist()]
-        init = initial_batch(task, "real", one, seed, registry)
-        stored = task.synthesize(init, spec, derive(seed, "size"))
-        return -(-stored.nbytes() // len(stored.labels))
-
-    kind = "real" if resolved.settings is None else resolved.settings.init
-
-    def made(per_class: Sequence[int]) -> SyntheticSet:
-        init = initial_batch(task, kind, [n * each for n in per_class], seed, registry)
-        return task.synthesize(init, spec, derive(seed, "synthesize"))
-
-    per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
-    syn = made(per_class)
-    # A sample of a larger set may take more bytes than one of a small one: bases are shared.
-    while recipe.size.bytes is not None and syn.nbytes() > recipe.size.bytes:
-        fewer = min(sum(per_class) - 1, sum(per_class) * recipe.size.bytes // syn.nbytes())
-        smaller = recipe.size.model_copy(update={"bytes": None, "total": fewer})
-        per_class = allocate(smaller, task.counts, sample_bytes, names=task.classes)
-        syn = made(per_class)
-    return syn, per_class
-
-
-def check_recipe(task: Task, resolved: Resolved) -> None:
+def check_recipe(task: Task, resolved: Resolved, registry: Registry | None = None) -> None:
     """Refuse, before any work, a model, a feature space or runs that are unknown or do not fit.
+
+    Args:
+        task: The real data.
+        resolved: The recipe.
+        registry: The plugins known; by default all that are installed.
 
     Raises:
         UsageError: Naming it.
@@ -148,6 +90,7 @@ def check_recipe(task: Task, resolved: Resolved) -> None:
     if resolved.method is not None and resolved.settings is not None:
         _check_own_model(task, recipe.method, resolved.settings)
         check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
+        check_first_step(task, resolved, registry or Registry())
         check_choice(task, resolved.settings)
     else:
         space = str(recipe.objective.get("space", "input"))
@@ -186,13 +129,14 @@ def distill_recipe(task: Task, resolved: Resolved, settings: RunSettings, regist
     """
     recipe = resolved.recipe
     recipe = recipe.model_copy(update={"data": data_used(task, recipe.data)})
-    resolved = decided(task, replace(resolved, recipe=recipe), settings)
-    recipe = resolved.recipe
-    place, ranks = settings.out, settings.ranks
+    resolved = replace(resolved, recipe=recipe)
+    place, ranks, given = settings.out, settings.ranks, settings
     settings = settings if ranks.rank == 0 else settings.silent()
     if settings.out is None:
         settings.check()
-    check_recipe(task, resolved)
+    check_recipe(task, resolved, registry)
+    resolved = decided(task, resolved, given, registry)
+    recipe = resolved.recipe
     several(resolved, settings)
     environment = Environment.current(str(settings.device), recipe.run.precision)
     code = code_of(str(recipe.objective.get("model", "")) or task.architecture, task.architectures)
@@ -266,7 +210,7 @@ def _selected(task: Task, resolved: Resolved, environment: Environment, registry
     model = feature_model(task, space, str(recipe.objective.get("model", "")), recipe.run.seed)
     _, per_class = start(task, resolved, registry)
     chosen = select(task, resolved.selector, per_class, model, recipe.run.seed, recipe.method)
-    spec = _spec(task, resolved, registry)
+    spec = set_spec(task, resolved, registry)
     syn = task.synthesize(chosen.batch(task), spec, derive(recipe.run.seed, "synthesize"))
     record = MethodRecord(
         name=recipe.method,
@@ -302,22 +246,10 @@ def _distilled(
     if method is None or chosen is None:
         raise InternalError("a recipe without a method was distilled")
     meant = meant_for(method, chosen, task.architecture)
-    syn, _ = start(task, resolved, registry)
     judged = validation(task, chosen, meant, recipe.run.seed, settings.device)
-    with _options(task, resolved, settings, folder, chosen.steps) as (resume, options):
-        outcome = run(
-            task,
-            method.build(chosen),
-            syn,
-            steps=chosen.steps,
-            optim=method.optimizers(chosen),
-            seed=recipe.run.seed,
-            subjects=chosen.subjects,
-            classes_at_once=chosen.classes_at_once,
-            validation=judged,
-            resume=resume,
-            options=options,
-        )
+    outcome = None
+    while outcome is None:
+        outcome = _run_from_newest(task, resolved, settings, folder, judged, registry)
     if settings.frames:
         place = Path() if folder is None else folder.path
         write_file(place / "evolution.gif", animation(frame_paths(place)))
@@ -342,6 +274,46 @@ def _distilled(
         options=recipe.data.options,
         recipe=recipe.to_toml(),
     )
+
+
+def _run_from_newest(
+    task: Task,
+    resolved: Resolved,
+    settings: RunSettings,
+    folder: RunFolder | None,
+    judged: Validation | None,
+    registry: Registry,
+) -> Outcome | None:
+    """Return what comes of a run, or None where the checkpoint that it went on from was none of its own.
+
+    That one is passed over when the run is begun again, as one that is damaged.
+    """
+    method, chosen = resolved.method, resolved.settings
+    if method is None or chosen is None:
+        raise InternalError("a recipe without a method was distilled")
+    syn, _ = start(task, resolved, registry)
+    with _options(task, resolved, settings, folder, chosen.steps) as (resume, options):
+        try:
+            return run(
+                task,
+                method.build(chosen),
+                syn,
+                steps=chosen.steps,
+                optim=method.optimizers(chosen),
+                seed=resolved.recipe.run.seed,
+                subjects=chosen.subjects,
+                classes_at_once=chosen.classes_at_once,
+                validation=judged,
+                resume=resume,
+                options=options,
+            )
+        except SavedStateError as error:
+            if resume is None:
+                raise
+            logger.warning("the checkpoint of step %d is passed over: %s", resume[0], error)
+            if folder is not None:
+                folder.checkpoints.reject(resume[0])
+    return None
 
 
 @contextmanager

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attar.batch import Batch, map_values
-from attar.contracts import Task
+from attar.contracts import SetSpec, SyntheticSet, Task
 from attar.errors import UsageError
-from attar.recipe import SizeRecipe
+from attar.labels import label_kind
+from attar.plugins import NamesAxes, ParameterizationPlugin
+from attar.recipe import Resolved, SizeRecipe
 from attar.registry import Registry
 from attar.rng import derive
 from attar.rows import RowsByClass
 from attar.selectors.use import select
-from attar.settings import unknown
+from attar.settings import Settings, parse, unknown
 
-__all__ = ["allocate", "initial_batch"]
+__all__ = ["allocate", "initial_batch", "set_spec", "start", "storage_settings"]
 
 # Standard deviation, in units of preprocessed data, of what tells repeated samples apart.
 _JITTER = 0.05
@@ -90,6 +93,73 @@ def allocate(
         if size.policy == "cap":
             wanted[label] = have
     return wanted
+
+
+def storage_settings(plugin: ParameterizationPlugin, values: Mapping[str, Any], task: Task) -> Settings:
+    """Return the settings of a parameterization for samples of a task.
+
+    Raises:
+        UsageError: If a value does not fit.
+    """
+    settings = parse(plugin.Settings, values, "parameterization")
+    return settings.placed(task.axes) if isinstance(settings, NamesAxes) else settings
+
+
+def set_spec(task: Task, resolved: Resolved, registry: Registry) -> SetSpec:
+    """Return what kind of set a recipe makes.
+
+    Raises:
+        UsageError: If the settings of the parameterization do not fit.
+    """
+    settings = resolved.settings
+    name = "plain" if settings is None else settings.parameterization
+    plugin = registry.get("parameterizations", name)
+    stored = storage_settings(plugin, resolved.recipe.parameterization, task)
+    return SetSpec(
+        parameterization=name,
+        settings=stored.model_dump(mode="json", exclude_none=True),
+        label_kind="hard"
+        if resolved.method is None or settings is None
+        else label_kind(resolved.method, settings),
+        dtype=resolved.recipe.run.dtype,
+        structure="" if settings is None else settings.structure,
+        learned=settings is not None,
+    )
+
+
+def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[SyntheticSet, list[int]]:
+    """Return the set that a recipe starts at, and its samples per class.
+
+    Raises:
+        UsageError: If the size cannot be had from the data.
+    """
+    recipe = resolved.recipe
+    spec, seed = set_spec(task, resolved, registry), recipe.run.seed
+    plugin = registry.get("parameterizations", spec.parameterization)
+    each = plugin.packs(parse(plugin.Settings, spec.settings, spec.parameterization), task.feature)
+
+    def sample_bytes() -> int:
+        # One sample of each class, since labels of many classes take more bytes than of few.
+        one = [each if n else 0 for n in task.counts.tolist()]
+        init = initial_batch(task, "real", one, seed, registry)
+        stored = task.synthesize(init, spec, derive(seed, "size"))
+        return -(-stored.nbytes() // len(stored.labels))
+
+    kind = "real" if resolved.settings is None else resolved.settings.init
+
+    def made(per_class: Sequence[int]) -> SyntheticSet:
+        init = initial_batch(task, kind, [n * each for n in per_class], seed, registry)
+        return task.synthesize(init, spec, derive(seed, "synthesize"))
+
+    per_class = allocate(recipe.size, task.counts, sample_bytes, names=task.classes)
+    syn = made(per_class)
+    # A sample of a larger set may take more bytes than one of a small one: bases are shared.
+    while recipe.size.bytes is not None and syn.nbytes() > recipe.size.bytes:
+        fewer = min(sum(per_class) - 1, sum(per_class) * recipe.size.bytes // syn.nbytes())
+        smaller = recipe.size.model_copy(update={"bytes": None, "total": fewer})
+        per_class = allocate(smaller, task.counts, sample_bytes, names=task.classes)
+        syn = made(per_class)
+    return syn, per_class
 
 
 def initial_batch(task: Task, kind: str, per_class: Sequence[int], seed: int, registry: Registry) -> Batch:

@@ -6,12 +6,15 @@ import copy
 import math
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attar.architectures import coupled
 from attar.batch import Batch
@@ -33,6 +36,7 @@ __all__ = [
     "fit",
     "train_step",
     "training_loss",
+    "twice_differentiable",
 ]
 
 _ROWS = 512
@@ -118,6 +122,11 @@ def training_loss(logits: Tensor, batch: Batch, kind: LabelKind) -> Tensor:
     if kind == "regression":
         return functional.mse_loss(logits, batch.targets)
     return functional.cross_entropy(logits, batch.targets)
+
+
+def twice_differentiable() -> AbstractContextManager[Any]:
+    """Return a context in which the gradient of attention can be differentiated: fused kernels have none."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 class _Watch:

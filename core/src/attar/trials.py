@@ -13,8 +13,8 @@ from attar.recipe import Resolved
 from attar.registry import Registry
 from attar.run_folder import RunSettings
 from attar.runner import RunOptions, StepRecord, Stopped, run
-from attar.runs import start
 from attar.settings import Record
+from attar.sizing import start
 
 __all__ = ["Estimate", "estimate"]
 

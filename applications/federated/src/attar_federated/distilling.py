@@ -10,7 +10,7 @@ import torch
 from attar.artifact import Artifact, MethodRecord, data_record
 from attar.errors import DivergenceError, UsageError
 from attar.recipe import resolve
-from attar.runs import start
+from attar.sizing import start
 from attar.unions import UnionSet
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid

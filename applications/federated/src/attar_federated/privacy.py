@@ -24,8 +24,8 @@ from attar.recipe import resolve
 from attar.registry import Registry
 from attar.rng import derive
 from attar.runner import run
-from attar.runs import storage_settings
 from attar.settings import parse
+from attar.sizing import storage_settings
 from torch import Tensor, nn
 
 from attar_federated.clients import client_seed, prepared

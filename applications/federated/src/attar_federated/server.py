@@ -14,7 +14,7 @@ from attar.artifact import Artifact, data_record, load
 from attar.contracts import Task
 from attar.cost import Cost, Meter
 from attar.errors import UsageError
-from attar.files import disk_errors, read_json, to_json, write_file
+from attar.files import read_json, to_json, write_file
 from attar.folders import check_free, staged_folder
 from attar.owned import FileList, claim
 from attar.registry import Registry

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from attar.architectures.adapt import capability
 from attar.architectures.own import is_code, told
+from attar.batch import map_values
 from attar.contracts import Task
 from attar.errors import AttarError, UsageError
 from attar.rng import derive, scoped
@@ -80,13 +81,21 @@ def check_network(
     shape = f" of shape {tuple(inputs.shape[1:])}" if isinstance(inputs, Tensor) else ""
     # An exception in what is registered is a bug of its authors, not the user's mistake.
     own = told(f"the model {named!r} fails on samples{shape}") if code else nullcontext()
-    with torch.no_grad(), scoped(derive(seed, "check", "forward")), own:
+    with torch.set_grad_enabled(code), scoped(derive(seed, "check", "forward")), own:
+        before = _changes(inputs)
         logits = model(inputs)
+        if _changes(inputs) != before:
+            raise UsageError(
+                f"the model {named!r} changes its inputs in place, which belong to the data; let it compute "
+                f"new ones, as in inputs = inputs - inputs.mean()"
+            )
         if not isinstance(logits, Tensor) or logits.shape != (2, classes) or not logits.is_floating_point():
             raise UsageError(
                 f"the model {named!r} gives {_described(logits)} for 2 samples of {classes} classes, where "
                 f"logits of shape {(2, classes)} are wanted; change what it returns"
             )
+        if code:
+            _check_trainable(model, logits, named)
         if "embed" in needs:
             embeddings = capability(model, "embed")(inputs)
             if not isinstance(embeddings, Tensor) or embeddings.ndim != 2 or len(embeddings) != 2:
@@ -124,6 +133,30 @@ def _check_fresh(one: nn.Module, other: nn.Module, named: str) -> None:
         raise UsageError(
             f"{named!r} returned a network that it had returned before; let it make a fresh one at each call"
         )
+
+
+def _changes(inputs: Any) -> list[int]:
+    """Return how often each tensor of inputs was changed in place so far."""
+    found: list[int] = []
+
+    def note(part: Tensor) -> Tensor:
+        found.append(part._version)
+        return part
+
+    map_values(note, inputs)
+    return found
+
+
+def _check_trainable(model: nn.Module, logits: Tensor, named: str) -> None:
+    """Refuse logits that no training changes."""
+    learned = [each for each in model.parameters() if each.requires_grad]
+    if not learned or not logits.requires_grad:
+        raise UsageError(
+            f"the logits of the model {named!r} do not depend on parameters that can be trained; leave out "
+            f"what cuts them off, such as torch.no_grad or detach, or choose another architecture"
+        )
+    # Parameters that forward does not use are no mistake.
+    torch.autograd.grad(logits.sum(), learned, allow_unused=True)
 
 
 def _described(value: Any) -> str:

@@ -81,7 +81,8 @@ def distill(
     root: o.Root = None,
     download: o.Download = False,
     method: Annotated[
-        str | None, typer.Option("--method", "--objective", help="Method or selector [default: dm].")
+        str | None,
+        typer.Option("--method", "--objective", help="Method or selector [default: what suits the data]."),
     ] = None,
     ipc: Annotated[int | None, typer.Option("--ipc", help="Samples per class.")] = None,
     size: Annotated[int | None, typer.Option("--size", help="Samples in all.")] = None,
@@ -125,7 +126,7 @@ def distill(
     recipe = work.make_recipe(
         modality=_modality(modality, modality_option),
         data=data,
-        method=method or "dm",
+        method=method,
         size=sizes,
         objective=o.given(steps=steps, model=model),
         seed=seed,

@@ -19,15 +19,16 @@ from attar.contracts import Task
 from attar.devices import find_device
 from attar.errors import UsageError
 from attar.files import portable_names
-from attar.plugins import CacheMode
+from attar.plugins import CacheMode, default_method
 from attar.precision_choice import decided
 from attar.ranks import first, joined, own_device
 from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
 from attar.registry import Registry
 from attar.reports import Seconds
 from attar.runner import Stopped
-from attar.runs import RunSettings, check_recipe, distill_recipe, interruptible, start
+from attar.runs import RunSettings, check_recipe, distill_recipe, interruptible
 from attar.settings import Record, parse, unknown
+from attar.sizing import start
 from attar.trials import Estimate, estimate
 
 __all__ = [
@@ -112,7 +113,7 @@ def make_recipe(
     *,
     modality: str,
     data: str | None,
-    method: str,
+    method: str | None,
     size: Mapping[str, Any],
     objective: Mapping[str, Any],
     seed: int,
@@ -131,7 +132,7 @@ def make_recipe(
     recipe = Recipe(
         data=parse(DataRecipe, {"modality": modality, "name": name_of(data, plugin.datasets())}, "data"),
         size=_size(size),
-        method=method,
+        method=default_method(plugin) if method is None else method,
         objective=dict(objective),
         run=parse(RunRecipe, {"seed": seed, "precision": precision}, "run"),
     )
@@ -215,7 +216,8 @@ def distill(
             f"{task.name!r} has a single class, and a classifier needs at least two; add another class"
         )
     if dry_run:
-        resolved = decided(task, resolved, settings)
+        check_recipe(task, resolved, registry)
+        resolved = decided(task, resolved, settings, registry)
         return _plan(task, resolved, settings, registry, place, as_json) if first() else 0
     try:
         with interruptible() as stop, joined(settings.device) as ranks:
@@ -243,7 +245,6 @@ def _plan(
     place: Path,
     as_json: bool,
 ) -> int:
-    check_recipe(task, resolved)
     syn, per_class = start(task, resolved, registry)
     chosen = resolved.settings
     plan = Plan(

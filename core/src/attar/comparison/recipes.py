@@ -16,8 +16,9 @@ from attar.precision_choice import decided
 from attar.recipe import DataRecipe, Recipe, RunRecipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.run_folder import RunSettings
-from attar.runs import check_recipe, storage_settings
+from attar.runs import check_recipe
 from attar.settings import unknown
+from attar.sizing import storage_settings
 
 __all__ = ["Contender", "Maker", "Trial"]
 
@@ -137,7 +138,7 @@ class Maker:
         recipe = Recipe(data=data, size=size, method=method, run=self.run, **tables)
         # Before the jobs, so that all machines that make sets of a method do the same.
         how = RunSettings(device=asked.device)
-        return decided(task, resolve(recipe, self.registry), how).recipe
+        return decided(task, resolve(recipe, self.registry), how, self.registry).recipe
 
     def _follows(self, method: str) -> bool:
         """Return whether a method matches on the architecture that is evaluated."""
@@ -154,7 +155,7 @@ class Maker:
         for point in points(grid):
             try:
                 recipe = self.recipe(method, ipc, point)
-                check_recipe(self.task, resolve(recipe, self.registry))
+                check_recipe(self.task, resolve(recipe, self.registry), self.registry)
                 self._packs(recipe)
             except UsageError as error:
                 bare = Recipe(

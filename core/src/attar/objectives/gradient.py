@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,7 +16,7 @@ from attar.batch import Batch
 from attar.contracts import Context, Subject
 from attar.objectives.drawn import DrawsByClass
 from attar.portions import rows_backward
-from attar.training import training_loss
+from attar.training import training_loss, twice_differentiable
 
 __all__ = ["Distance", "GradientMatch", "absolute", "cosine_rows", "squared"]
 
@@ -135,28 +136,43 @@ class _Probe:
         self.free = {name: each.detach().requires_grad_(True) for name, each in named.items()}
         self.whole: tuple[Batch, Tensor] | None = None
 
-    def _loss(self, batch: Batch) -> Tensor:
-        logits = functional_call(self.model, self.free, (batch.inputs,))
-        return training_loss(logits, batch, "probability")
+    def _logits(self, batch: Batch, graph: bool) -> Tensor:
+        with twice_differentiable() if graph else nullcontext():
+            logits: Tensor = functional_call(self.model, self.free, (batch.inputs,))
+        return logits
 
     def gradients(self, batch: Batch, label: int, *, chunk: int, graph: bool) -> tuple[Tensor, ...]:
         """Return the gradients of the mean loss over the rows of one class."""
         leaves = tuple(self.free.values())
         if self.coupled:
             if self.whole is None or self.whole[0] is not batch:
-                self.whole = batch, functional_call(self.model, self.free, (batch.inputs,))
+                self.whole = batch, self._logits(batch, graph)
             rows = (batch.labels == label).nonzero()[:, 0]
             targets = None if batch.targets is None else batch.targets[rows]
             part = Batch(inputs=batch.labels[rows], labels=batch.labels[rows], targets=targets)
             loss = training_loss(self.whole[1][rows], part, "probability")
-            return torch.autograd.grad(loss, leaves, create_graph=graph, retain_graph=True)
+            return _gradients(loss, leaves, create_graph=graph, retain_graph=True)
         own = batch.of(label)
         totals: list[Tensor] | None = None
         for piece in own.chunks(rows_backward(own, chunk)):
             share = len(piece) / len(own)
-            grads = torch.autograd.grad(self._loss(piece), leaves, create_graph=graph)
+            grads = _gradients(
+                training_loss(self._logits(piece, graph), piece, "probability"), leaves, create_graph=graph
+            )
             scaled = [grad * share for grad in grads] if share < 1 else list(grads)
             totals = (
                 scaled if totals is None else [sum_ + more for sum_, more in zip(totals, scaled, strict=True)]
             )
         return tuple(totals or ())
+
+
+def _gradients(
+    loss: Tensor, leaves: Sequence[Tensor], *, create_graph: bool, retain_graph: bool | None = None
+) -> tuple[Tensor, ...]:
+    """Return the gradient of each leaf; that of one which the loss does not use is zero."""
+    found = torch.autograd.grad(
+        loss, leaves, retain_graph=retain_graph, create_graph=create_graph, allow_unused=True
+    )
+    return tuple(
+        torch.zeros_like(leaf) if each is None else each for leaf, each in zip(leaves, found, strict=True)
+    )

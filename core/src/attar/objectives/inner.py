@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -15,7 +16,7 @@ from attar.batch import Batch
 from attar.contracts import Augment, Context
 from attar.errors import InternalError
 from attar.rng import scoped
-from attar.training import training_loss
+from attar.training import training_loss, twice_differentiable
 
 __all__ = [
     "InnerAdam",
@@ -168,7 +169,8 @@ class InnerTraining:
         )
         with torch.enable_grad(), scoped(self.ctx.gen("inner dropout", self.ctx.clock.step, index)):
             shown = self.shown(index, syn if graph else syn.constant())
-            logits = functional_call(self.model, dict(zip(names, leaves, strict=True)), (shown.inputs,))
+            with twice_differentiable() if graph else nullcontext():
+                logits = functional_call(self.model, dict(zip(names, leaves, strict=True)), (shown.inputs,))
             loss = training_loss(logits, shown, "probability")
             found = torch.autograd.grad(loss, leaves, create_graph=graph, allow_unused=True)
         return tuple(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from attar.contracts import Context, State, Subject, SyntheticSet
 from attar.cost import Cost
 from attar.objectives.rounds import Trainer, train_on
 from attar.optim import OptimSpec
+from attar.saved import give_optimizer, give_weights, require, whole
 
 __all__ = ["Pool", "PoolState"]
 
@@ -53,6 +56,7 @@ class PoolState:
     def __init__(self) -> None:
         self.pools: dict[int, _Members] = {}
         self.saved: State = {}
+        self.loaded = False
 
     def state_dict(self) -> State:
         """Return age, weights and optimizer of each member."""
@@ -76,7 +80,7 @@ class PoolState:
 
     def load_state_dict(self, state: State) -> None:
         """Keep what was saved until the models are asked for, since building them takes the task."""
-        self.saved, self.pools = dict(state), {}
+        self.saved, self.pools, self.loaded = dict(state), {}, True
 
 
 @dataclass(frozen=True)
@@ -134,21 +138,28 @@ class Pool:
 
     def _pool(self, state: PoolState, ctx: Context) -> _Members:
         k = ctx.clock.subject
-        saved = state.saved.pop(str(k), None)
         if k in state.pools:
             return state.pools[k]
-        if saved is None:
+        if state.loaded:
+            pool = self._kept(ctx, state.saved.pop(str(k), None))
+        else:
             members = [self._born(ctx, i, i * self.oldest // self.size) for i in range(self.size)]
             pool = _Members(members, births=self.size)
-        else:
-            pool = _Members(
-                [self._kept(ctx, each) for each in saved["members"]], saved["births"], saved["last"]
-            )
         state.pools[k] = pool
         return pool
 
-    def _kept(self, ctx: Context, saved: State) -> _Member:
+    def _kept(self, ctx: Context, saved: Any) -> _Members:
+        fits = isinstance(saved, Mapping) and whole(saved.get("births"), self.size)
+        members: Any = saved.get("members") if fits else None
+        fits = isinstance(members, list) and len(members) == self.size
+        require(fits and whole(saved.get("last"), 0, self.size - 1), "a pool")
+        births = saved["births"]
+        return _Members([self._member(ctx, each, births) for each in members], births, saved["last"])
+
+    def _member(self, ctx: Context, saved: Any, births: int) -> _Member:
+        fits = isinstance(saved, Mapping) and whole(saved.get("born"), 0, births - 1)
+        require(fits and whole(saved.get("age"), 0, self.oldest), "a pool")
         member = self._born(ctx, saved["born"], saved["age"])
-        member.model.load_state_dict(saved["weights"])
-        member.optimizer.load_state_dict(saved["optimizer"])
+        give_weights(member.model, saved.get("weights"))
+        give_optimizer(member.optimizer, saved.get("optimizer"))
         return member

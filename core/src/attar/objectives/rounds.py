@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from attar.contracts import Context, State, Subject, SyntheticSet
 from attar.cost import Cost
 from attar.optim import OptimSpec
 from attar.rng import scoped
+from attar.saved import give_optimizer, give_weights, require, whole
 from attar.training import BatchEpochs, Epochs, train_step
 
 __all__ = ["OnReal", "OnSet", "Rounds", "RoundsState", "Trainer", "train_on"]
@@ -115,6 +117,7 @@ class RoundsState:
     def __init__(self) -> None:
         self.trainees: dict[int, _Trainee] = {}
         self.saved: State = {}
+        self.loaded = False
 
     def state_dict(self) -> State:
         """Return round, weights and optimizer of each model."""
@@ -130,7 +133,7 @@ class RoundsState:
 
     def load_state_dict(self, state: State) -> None:
         """Keep what was saved until the models are asked for, since building them takes the task."""
-        self.saved = dict(state)
+        self.saved, self.loaded = dict(state), True
         self.trainees = {}
 
 
@@ -190,10 +193,14 @@ class Rounds:
 
     def _known(self, state: RoundsState, ctx: Context) -> _Trainee | None:
         known = state.trainees.get(ctx.clock.subject)
-        saved = state.saved.pop(str(ctx.clock.subject), None)
-        if known is None and saved is not None:
-            known = self._fresh(ctx, saved["round"])
-            known.model.load_state_dict(saved["weights"])
-            known.optimizer.load_state_dict(saved["optimizer"])
+        if known is None and state.loaded:
+            saved = state.saved.pop(str(ctx.clock.subject), None)
+            # The round of the step that was taken last.
+            number = (ctx.clock.step - 1) // self.reuse // self.length
+            fits = isinstance(saved, Mapping) and whole(saved.get("round"), number, number)
+            require(fits, "a model in training")
+            known = self._fresh(ctx, number)
+            give_weights(known.model, saved.get("weights"))
+            give_optimizer(known.optimizer, saved.get("optimizer"))
             state.trainees[ctx.clock.subject] = known
         return known

@@ -36,9 +36,11 @@ from attar.plugins.modalities import (
     LoadRequest,
     MadeAnew,
     Modality,
+    NamesMethod,
     ReadsArrays,
     Shared,
     Tabular,
+    default_method,
 )
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "MethodSettings",
     "Modality",
     "NamesAxes",
+    "NamesMethod",
     "Pages",
     "ParameterizationPlugin",
     "ReadsArrays",
@@ -74,6 +77,7 @@ __all__ = [
     "Shared",
     "StandsBf16",
     "Tabular",
+    "default_method",
     "meant_for",
     "stands_in",
 ]

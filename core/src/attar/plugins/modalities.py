@@ -34,9 +34,11 @@ __all__ = [
     "LoadRequest",
     "MadeAnew",
     "Modality",
+    "NamesMethod",
     "ReadsArrays",
     "Shared",
     "Tabular",
+    "default_method",
 ]
 
 CacheMode: TypeAlias = Literal["auto", "disk", "none"]
@@ -132,6 +134,22 @@ class Categorized(Protocol):
     """
 
     category: str
+
+
+@runtime_checkable
+class NamesMethod(Protocol):
+    """What a modality offers beside, to say how its data are distilled where nobody says.
+
+    Attributes:
+        default_method: Name of the method, or of a selector.
+    """
+
+    default_method: str
+
+
+def default_method(modality: object) -> str:
+    """Return the method that is used on the data of a modality where none is named."""
+    return modality.default_method if isinstance(modality, NamesMethod) else "dm"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,7 @@ class TensorModality:
 
     api = 1
     summary = ""
+    default_method = "dm"
     Options: type[Settings] = SplitOptions
     architectures: Mapping[str, Architecture | Family] = {}
     limits: tuple[float, float] | None = None

@@ -37,6 +37,7 @@ class AudioModality(TensorModality):
     """Labeled sound: a folder of class subfolders, a table, Speech Commands, or waveforms."""
 
     category = "audio-classification"
+    default_method = "dm"
     summary = "sound: your own folder of class subfolders, Speech Commands, Parquet, or waveforms"
     Options = AudioOptions
     architectures = ARCHITECTURES

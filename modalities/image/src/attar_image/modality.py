@@ -64,6 +64,7 @@ class ImageModality(TensorModality):
     """Images: torchvision's data sets by name, a folder of class subfolders, or a table."""
 
     category = "image-classification"
+    default_method = "dm"
     summary = "images: MNIST, CIFAR-10, …, your own folder of class subfolders, Parquet, or tensors"
     Options = ImageOptions
     architectures = ARCHITECTURES

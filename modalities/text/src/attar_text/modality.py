@@ -38,6 +38,7 @@ class TextModality(TensorModality):
     """Labeled text as vectors of a frozen encoder."""
 
     category = "text-classification"
+    default_method = "dm"
     summary = (
         "text: CSV, TSV, JSON lines, Parquet, Hugging Face data sets, or lists, through a frozen encoder"
     )
