@@ -93,7 +93,7 @@ class AudioModality(TensorModality):
             preprocess=Standardize.fit(parts.train, axis=1),
             license=found.license,
             # Rate and length may have been chosen by the data.
-            about={"front_end": found.form.model_dump(mode="json")},
+            about={"front_end": found.form.model_dump(mode="json"), **found.about},
         )
 
     def read(self, raw: Any, info: DataInfo) -> Tensor:

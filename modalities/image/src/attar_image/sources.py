@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attar.encoded import Columns, EncodedSource, find_splits, items_of
+from attar.encoded import Columns, EncodedSource, about_bad, find_splits, heads, splits_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
@@ -16,7 +17,7 @@ from attar.tensor.given import read_pairs
 from numpy.typing import NDArray
 
 from attar_image.decode import Form, ImageDecoder
-from attar_image.folder import IMAGES, common_form
+from attar_image.folder import IMAGES, common_form, head
 from attar_image.given import channels_first, scale_of, to_pixels
 from attar_image.public import PUBLIC, load_public
 
@@ -40,6 +41,7 @@ class Images:
         test: Test images, or None to draw them from the training images.
         scale: Value that means white.
         license: License of the images as their owners state it, or ``unknown``.
+        about: What else artifacts say of the data.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Images:
     test: Items | None
     scale: float = 255.0
     license: str = "unknown"
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def digits() -> Images:
@@ -98,17 +101,21 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
         UsageError: If there are none, or they do not fit.
     """
     found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
-    decoder = ImageDecoder(_form(found.train, options))
-    items = [
-        items_of(source, decoder, cache=request.cache, threads=_THREADS, show=request.show)
-        for source in (found.train, found.test)
-        if source is not None
-    ]
+    sources = {"train": found.train} | ({} if found.test is None else {"test": found.test})
+    decoded = splits_of(
+        sources,
+        ImageDecoder(_form(found.train, options)),
+        cache=request.cache,
+        threads=_THREADS,
+        show=request.show,
+        bad=options.bad,
+    )
     return Images(
         name=found.name,
         classes=found.train.classes,
-        train=items[0],
-        test=items[1] if len(items) > 1 else None,
+        train=decoded.items["train"],
+        test=decoded.items.get("test"),
+        about=about_bad(decoded.skipped),
     )
 
 
@@ -116,11 +123,5 @@ def _form(source: EncodedSource, options: ImageOptions) -> Form:
     """Return the form that options ask for, filled in from the headers of some images."""
     if options.size and options.channels:
         return Form(options.channels, options.size)
-    if source.random_access:
-        step = -(-len(source) // _MOST_HEADS)
-        heads = ((source.fetch(row), source.where(row)) for row in range(0, len(source), step))
-    else:
-        first = zip(range(_MOST_HEADS), source.scan(), strict=False)
-        heads = ((read(), source.where(row)) for row, read in first)
-    known = common_form(heads)
+    known = common_form(heads(source, head, _MOST_HEADS))
     return Form(options.channels or known.channels, options.size or known.side)
