@@ -21,7 +21,7 @@ from attar.registry import Registry
 from attar.rng import derive
 from attar.tensor.items import ItemsView
 
-BASELINES = ("whole", "random", "herding", "k-center", "k-means")
+BASELINES = ("whole", "random", "herding", "k-center", "k-means", "means")
 
 
 @pytest.fixture
@@ -85,6 +85,7 @@ def test_a_report_has_every_field_and_is_not_computed_twice(blobs, trained, sett
         "herding": 1,
         "k-center": 1,
         "k-means": 1,
+        "means": 1,
     }
     assert report.details["whole"].samples == task.size("train")
     assert report.details["random"].samples == 3
@@ -94,15 +95,17 @@ def test_a_report_has_every_field_and_is_not_computed_twice(blobs, trained, sett
     assert report.architectures["mlp,width=8"].n == 2
     # One float32 vector of four and its label are 17 bytes, so that one per class fits.
     assert (report.equal_bytes.samples, report.equal_bytes.bytes) == (3, 51)
-    assert list(report.against) == ["random", "herding", "k-center", "k-means"]
+    assert list(report.against) == ["random", "herding", "k-center", "k-means", "means"]
     apart = report.against["herding"]
     assert apart.mean == pytest.approx(report.accuracy.mean - report.baselines["herding"].mean, abs=1e-3)
     assert apart.low <= apart.mean <= apart.high
     assert report.protocol == asked.protocol
     assert report.data_changed is False
     # A linear network embeds nothing, so all rules choose the same in all spaces; and as many
-    # bytes are as many samples, so that the random ones are the same too.
-    assert len(trained) == 4 + 1 + 5 + 1
+    # bytes are as many samples, so that the random ones are the same too. The means are samples of their own.
+    assert len(trained) == 4 + 5 + 1 + 1 + 1
+    assert trained[0].startswith("set/")
+    assert trained[-1] == "whole"
     trained.clear()
     again = evaluate_sets(task, sets, asked)
     assert trained == []
@@ -168,7 +171,7 @@ def test_work_in_this_process_is_counted_once(blobs, settings):
 
 def test_an_unknown_baseline_lists_the_choices(blobs, settings):
     task = blobs()
-    sentence = "unknown baseline 'herdin': did you mean 'herding'? choose from herding"
+    sentence = "unknown baseline 'herdin': did you mean 'herding'? choose from all, herding, k-center"
     with pytest.raises(UsageError, match=re.escape(sentence)):
         evaluate_sets(task, [distilled(task)], settings(baselines=("herdin",)))
 

@@ -15,11 +15,13 @@ from rich.text import Text
 if TYPE_CHECKING:
     from attar.artifact import Manifest
     from attar.cli.work import DistillResult
+    from attar.evaluation_cost import EvaluationCost
     from attar.neighbors import SampleInfo
     from attar.reports import Report
 
 __all__ = [
     "console",
+    "print_cost",
     "print_json",
     "print_made",
     "print_manifest",
@@ -132,6 +134,21 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
             "evaluated in": f"{report.evaluation_seconds.cpu:.0f} CPU seconds, "
             f"{report.evaluation_seconds.wall:.0f} s",
         }
+    )
+
+
+def print_cost(cost: EvaluationCost) -> None:
+    """Say what an evaluation would take."""
+    print_pairs(
+        {
+            "data": cost.data,
+            "architecture": cost.architecture,
+            "protocol": cost.protocol,
+            **{f"networks {name}": n for name, n in cost.networks.items()},
+            "known already": cost.known,
+            "takes": str(cost).partition(": ")[2] or "nothing, all is known already",
+        },
+        title="would evaluate",
     )
 
 

@@ -23,7 +23,7 @@ from attar.comparison.settings import ALL, CompareSettings, Policy
 from attar.contracts import StorageType, Task
 from attar.cost import Meter
 from attar.devices import find_device
-from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator
+from attar.evaluation_jobs import EvaluationSettings, Evaluator
 from attar.jobs import Workers
 from attar.recipe import Precision
 from attar.registry import Registry
@@ -120,7 +120,7 @@ def compare(
     grid: Mapping[str, Sequence[Any]] | None = None,
     tune_seeds: int = 1,
     protocol: str | protocols.Protocol = "",
-    baselines: Sequence[str] = BASELINES,
+    baselines: str | Sequence[str] = "all",
     model: str | Callable[..., nn.Module] = "",
     equal_bytes: bool = True,
     ranking: bool = False,
@@ -148,7 +148,7 @@ def compare(
         tune_seeds: Sets per point of the grid.
         protocol: Name of a protocol, or a protocol: how networks are trained on every set; by default
             what suits the data.
-        baselines: Names of baselines.
+        baselines: Names of baselines, ``all`` that suit the data, or ``none``.
         model: Architecture of all networks, as text or as a function; see :func:`attar.distill`.
         equal_bytes: Whether random real samples of as many bytes as each set are evaluated too.
         ranking: Whether the trainings are added that DD-Ranking's scores take for learned labels
@@ -189,7 +189,7 @@ def compare(
             precision=precision,
             policy=policy,
             protocol=chosen,
-            baselines=tuple(baselines),
+            baselines=baselines,
             model=named,
             equal_bytes=equal_bytes,
             ranking=ranking,

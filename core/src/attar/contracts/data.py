@@ -293,6 +293,10 @@ class Task(Protocol):
         """License of the data as their owner states it, such as ``mit``, or ``unknown``."""
 
     @property
+    def averages(self) -> bool:
+        """Whether the mean of samples is a sample; not so for nodes of a graph, or texts as tokens."""
+
+    @property
     def architecture(self) -> str:
         """The architecture used where none is named."""
 

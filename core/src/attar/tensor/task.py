@@ -81,6 +81,11 @@ class TensorTask:
                     f"the training samples {self.train.feature}; make them equal"
                 )
 
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of samples is a sample, as of numbers that have a unit."""
+        return True
+
     def _items(self, split: str) -> Items | None:
         items: Items | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]
         return items

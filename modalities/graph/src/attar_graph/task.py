@@ -98,6 +98,7 @@ class GraphTask:
     augment = None
     protocols = PROTOCOLS
     axes = ("feature",)
+    averages = False
 
     def _part(self, split: str) -> Part | None:
         part: Part | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]

@@ -74,6 +74,11 @@ class TextTask(TensorTask):
             digest.update((items.fingerprint() if items is not None else "none").encode())
         return digest.hexdigest()
 
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of samples is a sample: of vectors it is; words of two texts are not in one place."""
+        return len(self.feature) == 1
+
     def caption(self, row: int) -> str:
         """Return a training text."""
         return self.texts[row]
