@@ -121,7 +121,9 @@ def distill(
 
     sizes = o.given(ipc=ipc, total=size, ratio=ratio, policy=ipc_policy, balance=balance)
     if budget is not None:
-        sizes["bytes"] = o.parse_bytes(budget)
+        from attar.quantities import parse_bytes
+
+        sizes["bytes"] = parse_bytes(budget)
     recipe = work.make_recipe(
         modality=_modality(modality, modality_option),
         data=data,
