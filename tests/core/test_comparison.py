@@ -208,7 +208,7 @@ def test_a_single_class_is_refused(blobs, board):
 
 
 def test_small_classes_are_capped_if_asked(blobs, board):
-    result = board(blobs(counts=(24, 24, 6)), ipc=10, policy="cap", baselines=("random",))
+    result = board(blobs(counts=(24, 24, 6)), ipc=10, ipc_policy="cap", baselines=("random",))
     assert row(result, "dm", 10).samples == row(result, "random", 10).samples < 30
 
 

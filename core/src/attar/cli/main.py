@@ -81,18 +81,18 @@ def distill(
     root: o.Root = None,
     download: o.Download = False,
     method: Annotated[
-        str | None, typer.Option("--method", "--objective", help="Method or selector [default: dm].")
-    ] = None,
+        str, typer.Option("--method", "--objective", help="Method or selector; 'attar plugins' lists them.")
+    ] = "dm",
     ipc: Annotated[int | None, typer.Option("--ipc", help="Samples per class.")] = None,
     size: Annotated[int | None, typer.Option("--size", help="Samples in all.")] = None,
     ratio: Annotated[float | None, typer.Option("--ratio", help="Samples per training sample.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Bytes, such as 100KB.")] = None,
     ipc_policy: Annotated[
-        str | None, typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.")
-    ] = None,
+        str, typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.")
+    ] = "error",
     balance: Annotated[
-        str | None, typer.Option("--balance", help="Samples of each class: balanced or proportional.")
-    ] = None,
+        str, typer.Option("--balance", help="Samples of each class: balanced or proportional.")
+    ] = "balanced",
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of the method.")] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Architecture, such as convnet,width=64.")
@@ -127,7 +127,7 @@ def distill(
     recipe = work.make_recipe(
         modality=_modality(modality, modality_option),
         data=data,
-        method=method or "dm",
+        method=method,
         size=sizes,
         objective=o.given(steps=steps, model=model),
         seed=seed,

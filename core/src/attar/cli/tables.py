@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "console",
+    "print_commands",
     "print_cost",
     "print_json",
     "print_made",
@@ -64,14 +65,15 @@ def print_pairs(values: Mapping[str, Any], title: str = "") -> None:
     console().print(table)
 
 
-def print_made(result: DistillResult) -> None:
-    """Say what a run made."""
+def print_made(result: DistillResult, decided: Mapping[str, str]) -> None:
+    """Say what a run made, and what was decided on the way."""
     each = f" ({result.ipc} per class)" if result.ipc else ""
     print_pairs(
         {
             "method": result.method,
             "samples": f"{result.samples}{each}",
             "bytes": f"{result.bytes:,} ({result.bytes_on_disk:,} on disk)",
+            **decided,
             "cost": f"{result.seconds.cpu:.0f} CPU seconds, {result.seconds.wall:.0f} s, "
             f"{result.peak_bytes / 2**20:.0f} MiB",
             "artifact": str(Path(result.run) / "artifact"),
@@ -137,6 +139,14 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
     )
 
 
+def print_commands(title: str, commands: Sequence[str]) -> None:
+    """Print commands to copy, a line each, however long."""
+    screen = console()
+    screen.print(f"\n {title}")
+    for command in commands:
+        screen.print(Text("   ").append(_text(command)), soft_wrap=True)
+
+
 def print_cost(cost: EvaluationCost) -> None:
     """Say what an evaluation would take."""
     print_pairs(
@@ -173,6 +183,8 @@ def print_samples(samples: Sequence[SampleInfo]) -> None:
 
 def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
     """Say what an artifact is."""
+    from attar.artifact.decisions import decisions
+
     data, size, cost = manifest.data, manifest.size, manifest.cost
     made = "given as arrays" if manifest.kind == "given" else f"{manifest.kind} by {manifest.method.name}"
     rows = {
@@ -183,6 +195,7 @@ def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
         "samples": f"{size.stored} stored, {size.decoded} decoded"
         + (f", {size.ipc} per class" if size.ipc else ""),
         "bytes": f"{size.bytes:,} ({size.bytes_on_disk:,} on disk)",
+        **decisions(manifest),
         "seed": manifest.seed,
         "cost": f"{cost.cpu:.0f} CPU seconds, {cost.wall:.0f} s",
         "made with": f"attar-core {manifest.environment.attar}, torch {manifest.environment.torch}",

@@ -113,8 +113,16 @@ def encoded(
         form=form,
         groups=groups,
         license=license,
-        about=about_bad(decoded.skipped),
+        about={"form": _told(form, options), **about_bad(decoded.skipped)},
     )
+
+
+def _told(form: FrontEnd, options: AudioOptions) -> str:
+    """Return what recordings are brought to, and why, in words."""
+    shape = f"{form.seconds:g} s at {form.rate:,} Hz"
+    if options.rate and options.seconds:
+        return shape
+    return f"{shape}, by the recordings; data.seconds and data.rate choose others"
 
 
 def _suited(source: EncodedSource, options: AudioOptions) -> tuple[int, float]:

@@ -102,9 +102,10 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
     """
     found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
     sources = {"train": found.train} | ({} if found.test is None else {"test": found.test})
+    form = _form(found.train, options)
     decoded = splits_of(
         sources,
-        ImageDecoder(_form(found.train, options)),
+        ImageDecoder(form),
         cache=request.cache,
         threads=_THREADS,
         show=request.show,
@@ -115,7 +116,7 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
         classes=found.train.classes,
         train=decoded.items["train"],
         test=decoded.items.get("test"),
-        about=about_bad(decoded.skipped),
+        about={"form": _told(form, options), **about_bad(decoded.skipped)},
     )
 
 
@@ -125,3 +126,11 @@ def _form(source: EncodedSource, options: ImageOptions) -> Form:
         return Form(options.channels, options.size)
     known = common_form(heads(source, head, _MOST_HEADS))
     return Form(options.channels or known.channels, options.size or known.side)
+
+
+def _told(form: Form, options: ImageOptions) -> str:
+    """Return what images are brought to, and why, in words."""
+    shape = f"{form.side} × {form.side} pixels in {'gray' if form.channels == 1 else 'color'}"
+    if options.size:
+        return shape
+    return f"{shape}, by the median of the shorter sides; data.size chooses another"

@@ -76,7 +76,7 @@ class TextTask(TensorTask):
 
     @property
     def averages(self) -> bool:
-        """Whether the mean of samples is a sample: of vectors it is; words of two texts are not in one place."""
+        """Whether the mean of samples is a sample: so for vectors; words of two texts share no place."""
         return len(self.feature) == 1
 
     def caption(self, row: int) -> str:
