@@ -174,11 +174,19 @@ def test_a_feature_space_is_chosen_by_one_network_and_evaluated_by_all(blobs, tr
     assert len(set(spaces)) + 2 == len(spaces) <= 5
 
 
-def test_figures_are_shown_as_they_come_behind_what_they_will_cost(blobs, trained, settings, capsys):
+def test_figures_are_shown_as_they_come_behind_what_they_will_cost(
+    blobs, trained, settings, capsys, monkeypatch
+):
     task = blobs()
+    evaluate_sets(task, [distilled(task)], settings(show=True))
+    # Of what is done at once, nothing is said.
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("attar.evaluation.LONG", 0.0)
     evaluate_sets(task, [distilled(task)], settings(baselines=BASELINES, show=True))
     told = [line for line in capsys.readouterr().err.splitlines() if "left" not in line]
-    assert told[0].startswith("19 networks (1 on the set, 5 random, 1 whole, ")
+    assert told[0].startswith(
+        "19 networks (1 on the set, 5 random, 1 whole, 12 coresets, 1 known already): at"
+    )
     assert [line.partition(":")[0] for line in told[1:]] == [
         "dm",
         "random",

@@ -32,6 +32,10 @@ from attar.reports import BaselineDetail, EqualBytes, Report, Score, Seconds
 __all__ = ["BASELINES", "EvaluationCost", "EvaluationSettings", "evaluate_sets", "evaluation_cost"]
 
 
+LONG = 10.0
+"""CPU seconds from which on an evaluation says what it will take, and each figure as it is found."""
+
+
 def _check(task: Task, sets: Sequence[Artifact]) -> None:
     if not sets:
         raise UsageError("there is no set to evaluate; give at least one artifact")
@@ -122,9 +126,13 @@ class _Evaluation:
             spaces=self.baselines.spaces,
         )
 
-    def train(self) -> Rows:
-        """Train all networks: of the sets first, whose figures are wanted most, of the whole data last."""
-        told = self._told if self.settings.show else None
+    def train(self, tell: bool) -> Rows:
+        """Train all networks: of the sets first, whose figures are wanted most, of the whole data last.
+
+        Args:
+            tell: Whether each figure is shown as soon as it is known.
+        """
+        told = self._told if tell else None
         run, baselines = self.evaluator.run, self.baselines
         rows = run(self.set_jobs(), f"training {self.method}", told)
         others = baselines.random() + ([] if self.equal is None else self.equal[2])
@@ -200,9 +208,13 @@ def evaluate_sets(
     """
     meter = Meter()
     evaluation = _Evaluation(task, sets, settings or EvaluationSettings(), registry or Registry())
+    tell = False
     if evaluation.settings.show:
-        say(str(evaluation.cost()))
-    return evaluation.report(evaluation.train(), meter.read())
+        cost = evaluation.cost()
+        tell = cost.cpu_seconds >= LONG
+        if tell:
+            say(str(cost))
+    return evaluation.report(evaluation.train(tell), meter.read())
 
 
 def evaluation_cost(
