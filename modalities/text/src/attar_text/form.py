@@ -56,7 +56,7 @@ class TextOptions(SplitOptions):
     label_column: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TextTask(TensorTask):
     """Texts as vectors, or as rows of vectors of tokens.
 
