@@ -45,7 +45,8 @@ def run(
         str | None,
         typer.Option(
             "--methods",
-            help="Some of naive,replay,herding,gdumb,herding-gdumb,distilled,distilled-gdumb,joint.",
+            help="Some of naive, replay, herding, gdumb, herding-gdumb, distilled, distilled-gdumb and "
+            "joint, with commas.",
         ),
     ] = None,
     distiller: Annotated[
