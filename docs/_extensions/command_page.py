@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import typer
-from attar.cli.applications import with_applications
+from attar.cli.applications import command_of, with_applications
 from attar.cli.main import app
 from attar.registry import Registry
 
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
 
 def _words(text: str) -> str:
     """Return a text on one line that Markdown takes as it is, with options as code."""
-    plain = re.sub(r"([\\`*_<>\[\]|$#])", r"\\\1", " ".join(text.split()))
+    # Typer escapes the brackets of defaults for the terminal.
+    told = " ".join(text.replace("\\[", "[").split())
+    plain = re.sub(r"([\\`*_<>\[\]|$#])", r"\\\1", told)
     return re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", plain)
 
 
@@ -49,4 +50,4 @@ def commands() -> str:
     """Return the sections of all commands, in Markdown."""
     registry = Registry()
     whole = with_applications(app, registry.names("applications"), registry)
-    return "\n".join(_command("attar", typer.main.get_command(whole)))
+    return "\n".join(_command("attar", command_of(whole)))

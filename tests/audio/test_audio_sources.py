@@ -253,3 +253,26 @@ def test_data_without_files_have_no_groups(cli):
     done = cli("distill", "tensor", "--data", "digits", "--ipc", 1, "--group-pattern", "x", "--dry-run")
     assert done.code == 2
     assert "data.options.group_pattern" in done.err or "data.group_pattern" in done.err
+
+
+# Recordings that cannot be read.
+
+
+def test_all_bad_recordings_are_named_or_left_out(folder, caplog):
+    files = sorted(folder.rglob("*.wav"))
+    files[0].write_bytes(b"")
+    files[-1].write_bytes(b"these are words")
+    with pytest.raises(UsageError, match=r"2 recordings are bad: .*is empty, .*cannot be read as sound; "):
+        load(folder)
+    task = load(folder, bad="skip")
+    assert sum(task.size(split) for split in ("train", "validation", "test")) == len(files) - 2
+    assert task.about["skipped"]["names"] == [str(path.relative_to(folder)) for path in (files[0], files[-1])]
+    assert f"2 of {len(files)} recordings cannot be read and are left out" in caplog.text
+
+
+def test_groups_are_those_of_the_recordings_that_are_left(folder):
+    # The first file is of speaker a: were its group kept, all others would move by one.
+    sorted(folder.rglob("*.wav"))[0].write_bytes(b"")
+    task = load(folder, bad="skip", group_pattern=SPEAKER, test_groups="a")
+    assert task.size("test") == 3
+    assert not speakers(task, "train") & speakers(task, "test")

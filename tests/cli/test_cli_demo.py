@@ -80,13 +80,11 @@ def test_the_demo_of_graphs(cli, short_demo, tmp_path, as_json):
         reports = json.loads(result.out)
         assert set(reports) == {"ipc-1"}
         report = Report.model_validate(reports["ipc-1"])
-        assert (report.data, report.method, report.samples) == ("karate", "gc-sntk", 4)
+        assert (report.data, report.method, report.samples) == ("papers", "gc-sntk", 5)
         assert set(report.baselines) == {"whole", "random", "herding", "k-center", "k-means"}
     else:
         first, *_, last = result.out.strip().splitlines()
-        assert first == (
-            "karate: 16 members of Zachary's karate club, whose communities are known, become 4."
-        )
+        assert first == "papers: 100 generated papers, which cite each other, become 5."
         assert last == "Picture: attar-demo/ipc-1/artifact/preview.png; next: attar distill --help"
     with Image.open(tmp_path / "attar-demo" / "ipc-1" / "artifact" / "preview.png") as picture:
         picture.load()

@@ -26,7 +26,7 @@ def test_a_report_in_json(evaluate, finished):
 
 def test_all_baselines(evaluate, finished):
     report = Report.model_validate(evaluate(finished, baselines="all", more=["--json"]).json)
-    assert list(report.baselines) == ["whole", "random", "herding", "k-center", "k-means"]
+    assert list(report.baselines) == ["whole", "random", "herding", "k-center", "k-means", "means"]
 
 
 def test_the_report_stays_with_the_run_and_the_artifact_as_it_was(evaluate, finished):

@@ -14,14 +14,14 @@ from attar.artifact import Environment, MethodRecord, make_artifact
 from attar.contracts import SetSpec
 from attar.cost import Cost
 from attar.errors import UsageError
-from attar.evaluation import EvaluationSettings, evaluate_sets
+from attar.evaluation import EvaluationSettings, evaluate_sets, evaluation_cost
 from attar.evaluation_jobs import Job
 from attar.protocols import protocol
 from attar.registry import Registry
 from attar.rng import derive
 from attar.tensor.items import ItemsView
 
-BASELINES = ("whole", "random", "herding", "k-center", "k-means")
+BASELINES = ("whole", "random", "herding", "k-center", "k-means", "means")
 
 
 @pytest.fixture
@@ -52,7 +52,8 @@ def settings(tmp_path):
 
 
 def distilled(task, **changes):
-    return distill(task, **{"method": "dm", "ipc": 1, "steps": 2, "model": "linear", **changes})
+    wanted = {"method": "dm", "ipc": 1, "steps": 2, "model": "linear", **changes}
+    return distill(task, **{key: value for key, value in wanted.items() if value is not None})
 
 
 def soft(task, kind):
@@ -85,6 +86,7 @@ def test_a_report_has_every_field_and_is_not_computed_twice(blobs, trained, sett
         "herding": 1,
         "k-center": 1,
         "k-means": 1,
+        "means": 1,
     }
     assert report.details["whole"].samples == task.size("train")
     assert report.details["random"].samples == 3
@@ -94,15 +96,17 @@ def test_a_report_has_every_field_and_is_not_computed_twice(blobs, trained, sett
     assert report.architectures["mlp,width=8"].n == 2
     # One float32 vector of four and its label are 17 bytes, so that one per class fits.
     assert (report.equal_bytes.samples, report.equal_bytes.bytes) == (3, 51)
-    assert list(report.against) == ["random", "herding", "k-center", "k-means"]
+    assert list(report.against) == ["random", "herding", "k-center", "k-means", "means"]
     apart = report.against["herding"]
     assert apart.mean == pytest.approx(report.accuracy.mean - report.baselines["herding"].mean, abs=1e-3)
     assert apart.low <= apart.mean <= apart.high
     assert report.protocol == asked.protocol
     assert report.data_changed is False
     # A linear network embeds nothing, so all rules choose the same in all spaces; and as many
-    # bytes are as many samples, so that the random ones are the same too.
-    assert len(trained) == 4 + 1 + 5 + 1
+    # bytes are as many samples, so that the random ones are the same too. The means are samples of their own.
+    assert len(trained) == 4 + 5 + 1 + 1 + 1
+    assert trained[0].startswith("set/")
+    assert trained[-1] == "whole"
     trained.clear()
     again = evaluate_sets(task, sets, asked)
     assert trained == []
@@ -157,6 +161,102 @@ def test_rules_that_choose_the_same_are_trained_on_once(blobs, trained, settings
     assert not [row for row in trained if row.startswith("k-center")]
 
 
+def test_a_feature_space_is_chosen_by_one_network_and_evaluated_by_all(blobs, trained, settings):
+    task = blobs()
+    three = protocol("cpu-1", {"epochs": 2, "networks": 3, "plateau": None})
+    asked = settings(baselines=("k-center",), model="mlp,width=8", protocol=three)
+    report = evaluate_sets(task, [distilled(task, ipc=2)], asked)
+    chosen = report.details["k-center"]
+    assert report.baselines["k-center"].n == 3
+    assert chosen.validation[chosen.space] == max(chosen.validation.values())
+    spaces = trained[3:]
+    # One network in each space that chose other samples, then the two that the best one lacks.
+    assert len(set(spaces)) + 2 == len(spaces) <= 5
+
+
+def test_figures_are_shown_as_they_come_behind_what_they_will_cost(
+    blobs, trained, settings, capsys, monkeypatch
+):
+    task = blobs()
+    evaluate_sets(task, [distilled(task)], settings(show=True))
+    # Of what is done at once, nothing is said.
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("attar.evaluation.LONG", 0.0)
+    evaluate_sets(task, [distilled(task)], settings(baselines=BASELINES, show=True))
+    told = [line for line in capsys.readouterr().err.splitlines() if "left" not in line]
+    assert told[0].startswith(
+        "19 networks (1 on the set, 5 random, 1 whole, 12 coresets, 1 known already): at"
+    )
+    assert [line.partition(":")[0] for line in told[1:]] == [
+        "dm",
+        "random",
+        "herding",
+        "k-center",
+        "k-means",
+        "means",
+        "whole",
+    ]
+    assert re.fullmatch(r"random: [0-9.]+ ± [0-9.]+ %, 5 networks", told[2])
+
+
+def test_the_cost_is_known_before_anything_is_trained(blobs, trained, settings):
+    task = blobs()
+    artifact = distilled(task)
+    asked = settings(baselines=("whole", "random", "herding"), workers=2)
+    cost = evaluation_cost(task, [artifact], asked)
+    assert cost.networks == {"on the set": 1, "random": 5, "whole": 1, "coresets": 3}
+    assert (cost.known, cost.processes, trained) == (0, 2, [])
+    assert cost.wall_seconds == pytest.approx(cost.cpu_seconds / 2, abs=0.1)
+    evaluate_sets(task, [artifact], settings(baselines=("random",)))
+    assert evaluation_cost(task, [artifact], asked).known == 6
+
+
+def test_the_cost_grows_with_the_steps(blobs, settings):
+    task = blobs()
+    artifact = distilled(task)
+    costs = [
+        evaluation_cost(task, [artifact], settings(protocol=protocol("cpu-1", {"epochs": epochs})))
+        for epochs in (10, 1000)
+    ]
+    assert costs[1].cpu_seconds > 10 * costs[0].cpu_seconds
+
+
+def test_means_are_a_baseline_where_samples_can_be_averaged(blobs, trained, settings):
+    task = blobs()
+    report = evaluate_sets(task, [distilled(task)], settings())
+    assert report.baselines == {}
+    assert "means" in evaluate_sets(task, [distilled(task)], settings(baselines="all")).baselines
+
+    class Apart(type(task)):
+        averages = False
+
+    apart = Apart(**{name: getattr(task, name) for name in task.__dataclass_fields__})
+    assert list(evaluate_sets(apart, [distilled(task)], settings(baselines="all")).baselines) == [
+        name for name in BASELINES if name != "means"
+    ]
+    with pytest.raises(
+        UsageError, match="samples of 'blobs' cannot be averaged; leave the baseline 'means' out"
+    ):
+        evaluate_sets(apart, [distilled(task)], settings(baselines="random,means"))
+    with pytest.raises(UsageError, match="'means' averages samples"):
+        distilled(apart, method="means", steps=None, model=None)
+
+
+def test_the_means_of_one_per_class_are_those_of_the_classes(blobs, settings, tmp_path):
+    from attar.baselines import Coresets
+    from attar.evaluation_jobs import Evaluator
+
+    task = blobs()
+    coresets = Coresets(Evaluator(task, settings(), Registry()), [1, 1, 1], "linear", "float32")
+    coresets.prepare(["means"], ["input"], [0])
+    found = coresets.batch("means", "input", 0)
+    rows = torch.arange(len(task.labels))
+    whole = task.gather(rows)
+    wanted = torch.stack([whole.inputs[whole.labels == label].mean(0) for label in range(3)])
+    assert torch.allclose(found.inputs, wanted, atol=1e-5)
+    assert found.labels.tolist() == [0, 1, 2]
+
+
 def test_work_in_this_process_is_counted_once(blobs, settings):
     task = blobs()
     artifact = distilled(task)
@@ -168,7 +268,7 @@ def test_work_in_this_process_is_counted_once(blobs, settings):
 
 def test_an_unknown_baseline_lists_the_choices(blobs, settings):
     task = blobs()
-    sentence = "unknown baseline 'herdin': did you mean 'herding'? choose from herding"
+    sentence = "unknown baseline 'herdin': did you mean 'herding'? choose from all, herding, k-center"
     with pytest.raises(UsageError, match=re.escape(sentence)):
         evaluate_sets(task, [distilled(task)], settings(baselines=("herdin",)))
 
@@ -181,8 +281,7 @@ def test_no_set_is_refused(blobs, settings):
 @pytest.mark.parametrize("change", [{"ipc": 2}, {"method": "random", "steps": None, "model": None}])
 def test_sets_that_differ_are_refused(blobs, settings, change):
     task = blobs()
-    wanted = {"method": "dm", "ipc": 1, "steps": 2, "model": "linear", **change}
-    other = distill(task, **{key: value for key, value in wanted.items() if value is not None})
+    other = distilled(task, **change)
     with pytest.raises(UsageError, match="the sets differ in method or size; evaluate them apart"):
         evaluate_sets(task, [distilled(task), other], settings())
 

@@ -144,7 +144,7 @@ def test_a_stopped_folder_resumes_to_the_same_choice(digits, tmp_path):
     whole = attar.distill(digits, **settings)
     recipe = Recipe(
         data=DataRecipe(modality="tensor", name=digits.name, options=dict(digits.options)),
-        size=SizeRecipe(ipc=1, policy="repeat"),
+        size=SizeRecipe(ipc=1),
         objective={**SETTINGS, "validate_every": 2},
     )
     recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"seed": 3})})

@@ -74,7 +74,7 @@ def test_a_set_of_mosaics_counts_what_it_stores(tmp_path):
 
 def test_a_budget_is_kept():
     task = attar.task("tensor", data="digits")
-    artifact = attar.distill(task, method="idc", bytes=6000, steps=1, outer=1, samples=20, per_class=4)
+    artifact = attar.distill(task, method="idc", budget=6000, steps=1, outer=1, samples=20, per_class=4)
     assert 4000 < artifact.manifest.size.bytes <= 6000
 
 

@@ -69,7 +69,7 @@ def test_stopped_runs_resume_to_the_same(digits, best, tmp_path):
     registry = Registry()
     recipe = Recipe(
         data=DataRecipe(modality="tensor", name=digits.name, options=dict(digits.options)),
-        size=SizeRecipe(ipc=1, policy="repeat"),
+        size=SizeRecipe(ipc=1),
         objective={**SETTINGS, "restarts": 3},
     )
     recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"seed": 3})})

@@ -29,7 +29,7 @@ def stop_after(steps, data, out, **changes):
     registry = Registry()
     recipe = Recipe(
         data=DataRecipe(modality="tensor", name=data.name, options=dict(data.options)),
-        size=SizeRecipe(ipc=1, policy="repeat"),
+        size=SizeRecipe(ipc=1),
         objective={"steps": 6, "model": "linear", "reuse": 2, **changes},
     )
     seen = []
@@ -187,7 +187,7 @@ def test_a_byte_budget_is_kept_where_samples_share_what_is_stored(blobs, paramet
 
 
 def test_a_single_class_with_a_single_sample_distills(blobs):
-    artifact = distill(blobs(counts=(2,)), **{**SETTINGS, "ipc": 3})
+    artifact = distill(blobs(counts=(2,)), **{**SETTINGS, "ipc": 3}, ipc_policy="repeat")
     assert artifact.manifest.size.stored == 3
 
 
@@ -196,8 +196,8 @@ def test_a_single_class_with_a_single_sample_distills(blobs):
     [
         ({"method": "dmm"}, "unknown method 'dmm': did you mean 'dm'?"),
         ({"learning_rate": 1}, "unknown setting 'objective.learning_rate'"),
-        ({"ipc": None}, "give exactly one of ipc, total, ratio and bytes, not none"),
-        ({"total": 3}, "give exactly one of ipc, total, ratio and bytes, not ipc and total"),
+        ({"ipc": None}, "give exactly one of ipc, size, ratio and budget"),
+        ({"size": 3}, "give exactly one of ipc, size, ratio and budget"),
         ({"model": "liner"}, "unknown architecture 'liner': did you mean 'linear'?"),
         ({"seed": -1}, "run.seed = -1 does not fit"),
         ({"method": ""}, "name a method"),

@@ -43,7 +43,7 @@ def test_the_example_trains_on_an_export(tmp_path, dtype):
     attar.export(artifact, tmp_path / "set", "parquet", dtype=dtype)
     # Test images are had in the same form by exporting them as a set that is chosen of them.
     held = attar.task("image", data=tmp_path / "own" / "test", validation=0, test=0.1)
-    test = attar.distill(held, method="random", ipc=9, policy="cap")
+    test = attar.distill(held, method="random", ipc=9, ipc_policy="cap")
     attar.export(test, tmp_path / "test", "parquet")
     ran = subprocess.run(
         [sys.executable, str(EXAMPLE), str(tmp_path / "set"), str(tmp_path / "test" / "train.parquet"), "20"],

@@ -167,7 +167,7 @@ def test_a_public_graph_becomes_a_task_with_a_drawn_split(keep):
     root = keep("Amazon/Photo", FILES["amazon-photo"])
     task = attar.task("graph", data="amazon-photo", root=root, train=1, validation=1, test=1)
     assert [task.size(split) for split in ("train", "validation", "test")] == [2, 1, 1]
-    assert set(GRAPH.datasets()) == {*PUBLIC, "karate"}
+    assert set(GRAPH.datasets()) == {*PUBLIC, "karate", "papers"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -363,3 +363,14 @@ def test_without_ogb_it_is_said_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"needs ogb: pip install 'attar-graph\[ogb\]'"):
         public_graph("ogbn-arxiv", tmp_path, True)
     assert listing(tmp_path) == []
+
+
+def test_the_generated_papers_are_always_the_same_and_told_by_words_and_citations_together():
+    from attar_graph.papers import papers
+
+    one, other = papers(), papers()
+    assert one.features.equal(other.features)
+    assert one.edges.equal(other.edges)
+    assert torch.bincount(one.labels).tolist() == [200] * 5
+    within = (one.labels[one.edges[0]] == one.labels[one.edges[1]]).float().mean()
+    assert 0.8 < within < 0.88

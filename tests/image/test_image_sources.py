@@ -127,9 +127,12 @@ def test_cached_items_travel_as_a_path(shades):
     assert pickle.loads(data).read(torch.arange(10)).equal(kept.read(torch.arange(10)))
 
 
-def test_nothing_stays_of_a_decoding_that_failed(shades):
-    (shades / "dark" / "3.png").write_bytes(b"no image")
-    with pytest.raises(UsageError, match=r"3\.png' cannot be read as an image; remove or repair it"):
+def test_nothing_stays_of_a_decoding_that_ended_midway(shades, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageDecoder, "__call__", full)
+    with pytest.raises(MemoryError):
         items(shades)
     assert cached("pixels") == cached("index") == []
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from attar import protocols
 from attar.architectures import adopt
 from attar.artifact import Artifact
@@ -15,7 +17,9 @@ from attar.devices import find_device
 from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
 from attar.given_sets import given_set
+from attar.jobs import Workers, as_workers
 from attar.plugins import CacheMode, GivenData, LoadRequest, default_method
+from attar.quantities import parse_bytes
 from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.reports import Report
@@ -137,56 +141,65 @@ def distill(
     *,
     method: str | None = None,
     ipc: int | None = None,
-    total: int | None = None,
+    size: int | None = None,
     ratio: float | None = None,
-    bytes: int | None = None,
+    budget: int | str | None = None,
+    ipc_policy: str = "error",
+    balance: str = "balanced",
+    steps: int | None = None,
+    model: str | Callable[..., nn.Module] | None = None,
+    parameterization: str | Mapping[str, Any] | None = None,
     seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
     out: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
-    device: str = "cpu",
-    precision: str = "fp32",
-    policy: str = "repeat",
-    parameterization: str | Mapping[str, Any] | None = None,
+    allow_inexact: bool = False,
+    experts: str | Path | None = None,
     callbacks: Sequence[Callable[[StepRecord], None]] = (),
     frames: int = 0,
     log: Sequence[str] = (),
-    experts: str | Path | None = None,
     show: bool = False,
     registry: Registry | None = None,
     **settings: Any,
 ) -> Artifact:
     """Distill a task into a small set, or select one from its real samples.
 
-    Exactly one of `ipc`, `total`, `ratio` and `bytes` says how large the set is.
+    Exactly one of `ipc`, `size`, `ratio` and `budget` says how large the set is. Names and defaults
+    are those of the command ``attar distill``.
 
     Args:
         task: The real data.
         method: Name of a method or of a selector; by default what suits the data, as their modality says.
         ipc: Samples per class.
-        total: Samples in all.
+        size: Samples in all.
         ratio: Samples per training sample.
-        bytes: Bytes of the set, at most.
+        budget: Bytes of the set, at most: a number, or a text such as ``"100KB"``.
+        ipc_policy: For classes with too few samples: ``error``, ``cap`` or ``repeat``.
+        balance: Samples of each class: ``balanced`` or ``proportional`` to the data.
+        steps: Steps of the method; None takes the method's own number.
+        model: Text of an architecture, or a function called as ``model(feature, classes)`` that
+            returns a fresh network; see :func:`attar.architectures.adopt`. None takes the data's.
+        parameterization: How values are stored: the name of a parameterization, or its settings, with its
+            ``name`` among them where it is not the method's own.
         seed: Seed of every draw: same seed and settings, same bytes.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
+        precision: ``fp32``; ``bf16`` for networks that run in bfloat16; ``auto`` for that where it shortens
+            the steps and the method loses nothing.
         out: Folder of the run, for its log, checkpoints and artifact; None keeps it in memory.
         resume: Continue an interrupted run in `out`.
         force: Replace a run in `out` once the new one is complete.
-        device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
-        precision: ``fp32``; ``bf16`` for networks that run in bfloat16; ``auto`` for that where it shortens
-            the steps and the method loses nothing.
-        policy: For classes with too few samples: ``repeat``, ``cap`` or ``error``.
-        parameterization: How values are stored: the name of a parameterization, or its settings, with its
-            ``name`` among them where it is not the method's own.
+        allow_inexact: Resume under other versions, device, threads or code.
+        experts: Folder of the experts that the method needs, if any; by default they are made and
+            kept in the cache.
         callbacks: Called with a :class:`attar.runner.StepRecord` after each step.
         frames: How often the set is drawn into `out`, for an animation; 0 for never.
         log: Experiment trackers: ``tensorboard``, ``wandb`` or ``mlflow``.
-        experts: Folder of the experts that the method needs, if any; by default they are made and
-            kept in the cache.
-        show: Whether progress is shown on standard error.
+        show: Whether progress is shown, in a notebook or on standard error.
         registry: The plugins known; by default all that are installed.
-        settings: Settings of the method, such as ``steps=2000``. `model` is the text of an
-            architecture, or a function called as ``model(feature, classes)`` that returns a
-            fresh network; see :func:`attar.architectures.adopt`.
+        settings: Further settings of the method, such as ``lr=0.1``; an unknown one is refused with
+            those there are.
 
     Raises:
         UsageError: If something does not fit.
@@ -203,18 +216,16 @@ def distill(
     how = {"name": parameterization} if isinstance(parameterization, str) else dict(parameterization or {})
     if "name" in how:
         settings["parameterization"] = how.pop("name")
-    if "model" in settings:
-        task, settings["model"] = adopt(task, settings["model"])
-    size = parse(
-        SizeRecipe,
-        {"ipc": ipc, "total": total, "ratio": ratio, "bytes": bytes, "policy": policy},
-        "size",
-    )
+    if model is not None:
+        task, settings["model"] = adopt(task, model)
+    if steps is not None:
+        settings["steps"] = steps
+    sizes = _size(ipc, size, ratio, budget)
     recipe = parse(
         Recipe,
         {
             "data": {"modality": task.modality, "name": task.name, "options": dict(task.options)},
-            "size": size,
+            "size": parse(SizeRecipe, {**sizes, "policy": ipc_policy, "balance": balance}, "size"),
             "method": default_method(registry.get("modalities", task.modality)) if method is None else method,
             "objective": settings,
             "parameterization": how,
@@ -227,6 +238,7 @@ def distill(
         out=None if out is None else Path(out),
         resume=resume,
         force=force,
+        allow_inexact=allow_inexact,
         device=find_device(device),
         callbacks=callbacks,
         frames=frames,
@@ -235,6 +247,19 @@ def distill(
         show=show,
     )
     return distill_recipe(task, resolved, run_settings, registry)
+
+
+def _size(
+    ipc: int | None, size: int | None, ratio: float | None, budget: int | str | None
+) -> dict[str, int | float]:
+    """Return the one size that was asked for, as recipes name it."""
+    if isinstance(budget, str):
+        budget = parse_bytes(budget)
+    values = {"ipc": ipc, "total": size, "ratio": ratio, "bytes": budget}
+    asked = {name: value for name, value in values.items() if value is not None}
+    if len(asked) != 1:
+        raise UsageError("give exactly one of ipc, size, ratio and budget")
+    return asked
 
 
 def from_arrays(
@@ -283,8 +308,15 @@ def evaluate(
     task: Task,
     *,
     protocol: str | protocols.Protocol = "",
+    baselines: str | Sequence[str] = "all",
+    model: str | Callable[..., nn.Module] = "",
+    architectures: Sequence[str | Callable[..., nn.Module]] = (),
+    equal_bytes: bool = False,
+    seed: int = 0,
+    workers: Workers | str | None = None,
+    cache: str | Path | None = None,
+    show: bool = False,
     registry: Registry | None = None,
-    **settings: Any,
 ) -> Report:
     """Train fresh networks on a set, or on several of different seeds, and test each once.
 
@@ -292,10 +324,17 @@ def evaluate(
         sets: What :func:`distill`, :func:`from_arrays` or :func:`attar.load` returned.
         task: The real data, with the test split.
         protocol: Name of a protocol, or a protocol; by default what suits the data.
+        baselines: ``all`` that suit the data, ``none``, or names such as ``("random", "herding")``.
+        model: Architecture, as text or a function as in :func:`distill`; "" takes what the sets were
+            distilled on.
+        architectures: Further architectures, for a cross-architecture table.
+        equal_bytes: Whether random real samples of as many bytes are evaluated too.
+        seed: Seed of the networks.
+        workers: Processes of this machine, by default one per processor, or a cluster; each network has
+            one thread.
+        cache: Folder of results that are kept, or None for the usual one.
+        show: Whether the cost, progress and each figure as it is found are shown on standard error.
         registry: The plugins known; by default all that are installed.
-        settings: Fields of :class:`attar.evaluation.EvaluationSettings`, such as
-            ``baselines=("random",)``, ``architectures=("mlp",)``, ``workers=2``. Architectures
-            are texts, or functions as in :func:`distill`.
 
     Raises:
         UsageError: If sets, data and settings do not fit together.
@@ -310,12 +349,20 @@ def evaluate(
         (2, 5)
     """
     chosen = protocols.as_protocol(protocol, task.protocols)
-    if "model" in settings:
-        task, settings["model"] = adopt(task, settings["model"])
+    task, named = adopt(task, model)
     others = []
-    for each in settings.pop("architectures", ()):
+    for each in architectures:
         task, other = adopt(task, each)
         others.append(other)
-    several = [sets] if isinstance(sets, Artifact) else list(sets)
-    how = EvaluationSettings(protocol=chosen, architectures=tuple(others), **settings)
-    return evaluate_sets(task, several, how, registry)
+    how = EvaluationSettings(
+        protocol=chosen,
+        baselines=baselines,
+        model=named,
+        architectures=tuple(others),
+        equal_bytes=equal_bytes,
+        seed=seed,
+        workers=as_workers(workers),
+        cache=None if cache is None else Path(cache),
+        show=show,
+    )
+    return evaluate_sets(task, [sets] if isinstance(sets, Artifact) else list(sets), how, registry)

@@ -10,19 +10,26 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from attar.batch import Batch
 from attar.cache import Store
 from attar.contracts import SetSpec, Task
-from attar.evaluation_jobs import Evaluator, Job, NetworkResult
+from attar.evaluation_jobs import Evaluator, Job, NetworkResult, Rows
 from attar.jobs import results
 from attar.plugins import Modality, Selector
 from attar.reports import BaselineDetail, Score
 from attar.rng import derive
-from attar.selectors import FEATURE_SPACES, feature_model, select_many
+from attar.selectors import FEATURE_SPACES, Means, Selection, feature_model, select_many
 
-__all__ = ["Coresets", "balanced", "baseline_jobs", "baseline_scores", "equal_bytes_jobs", "score"]
+__all__ = [
+    "Baselines",
+    "Coresets",
+    "balanced",
+    "baseline_scores",
+    "best_space",
+    "equal_bytes_jobs",
+    "score",
+]
 
 _RANDOM_DRAWS = 5
 
@@ -39,11 +46,26 @@ class _Choice:
     draw: int
 
 
-def _choose(choice: _Choice) -> dict[str, list[int]]:
+def _choose(choice: _Choice) -> dict[str, Any]:
     needed = any(selector.uses_features for selector in choice.selectors.values())
     model = feature_model(choice.task, choice.space, choice.arch, 0) if needed else None
     found = select_many(choice.task, choice.selectors, choice.per_class, model, choice.draw)
-    return {name: selection.rows.tolist() for name, selection in found.items()}
+    return {name: _values(chosen) for name, chosen in found.items()}
+
+
+def _values(chosen: Selection | Means) -> Any:
+    """Return a choice as JSON values: rows, for means with the number of those that each is of."""
+    if isinstance(chosen, Means):
+        return {"rows": chosen.rows.tolist(), "sizes": chosen.sizes.tolist()}
+    return chosen.rows.tolist()
+
+
+def _samples(values: Any, task: Task) -> Batch:
+    """Return the samples of a choice."""
+    if isinstance(values, dict):
+        rows, sizes = (torch.tensor(values[name], dtype=torch.int64) for name in ("rows", "sizes"))
+        return Means(rows, sizes).batch(task)
+    return task.gather(torch.tensor(values, dtype=torch.int64))
 
 
 class Coresets:
@@ -102,13 +124,10 @@ class Coresets:
 
     def batch(self, name: str, space: str, draw: int) -> Batch:
         """Return the samples of a prepared coreset, as a plain set decodes them."""
-        rows = torch.tensor(self._store.get(self._stored(name, space, draw)), dtype=torch.int64)
-        return self._decoded(rows)
-
-    def _decoded(self, rows: Tensor) -> Batch:
         task = self._evaluator.task
         spec = SetSpec(dtype=self._dtype, learned=False)
-        syn = task.synthesize(task.gather(rows), spec, derive(0, "plain"))
+        chosen = _samples(self._store.get(self._stored(name, space, draw)), task)
+        syn = task.synthesize(chosen, spec, derive(0, "plain"))
         modality: Modality = self._evaluator.registry.get("modalities", task.modality)
         with torch.no_grad():
             return modality.restore(syn.description(), syn.stored()).decode()
@@ -124,26 +143,77 @@ def _random_jobs(coresets: Coresets, evaluator: Evaluator, row: tuple[str, ...],
     return jobs
 
 
-def baseline_jobs(evaluator: Evaluator, arch: str, per_class: Sequence[int], dtype: str) -> list[Job]:
-    """Return the networks of all baselines, at equal count with the set."""
-    networks, names = evaluator.protocol.networks, list(evaluator.settings.baselines)
-    coresets = Coresets(evaluator, per_class, arch, dtype)
-    jobs: list[Job] = []
-    if "whole" in names:
-        # The longest jobs first, so that no processor waits for them at the end.
-        jobs += evaluator.jobs(("whole",), None, arch, networks, key={"whole": True})
-    if "random" in names:
-        jobs += _random_jobs(coresets, evaluator, ("random",), arch)
-    rules = [name for name in names if name not in ("whole", "random")]
-    # Without held-out data there is nothing to choose a feature space by.
-    spaces = FEATURE_SPACES if evaluator.task.size("validation") else FEATURE_SPACES[:1]
-    if rules:
-        coresets.prepare(rules, spaces, [0])
-    for name in rules:
-        for space in spaces:
-            batch = coresets.batch(name, space, 0)
-            jobs += evaluator.jobs((name, space), batch, arch, networks, key=coresets.key(name, space, 0))
-    return jobs
+class Baselines:
+    """The networks of baselines at equal count with a set, in the order in which their figures are wanted.
+
+    Args:
+        evaluator: The evaluation that they belong to.
+        names: Names of the baselines.
+        arch: Architecture.
+        per_class: Samples of each class.
+        dtype: Type that the distilled set is stored in.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator, names: Sequence[str], arch: str, per_class: Sequence[int], dtype: str
+    ) -> None:
+        self._evaluator, self._names, self._arch = evaluator, tuple(names), arch
+        self._coresets = Coresets(evaluator, per_class, arch, dtype)
+        self.rules = tuple(name for name in names if name not in ("whole", "random"))
+        # Without held-out data there is nothing to choose a feature space by.
+        self.spaces = FEATURE_SPACES if evaluator.task.size("validation") else FEATURE_SPACES[:1]
+
+    def random(self) -> list[Job]:
+        """Return the networks of random samples."""
+        if "random" not in self._names:
+            return []
+        return _random_jobs(self._coresets, self._evaluator, ("random",), self._arch)
+
+    def tried(self) -> list[Job]:
+        """Choose coresets, and return the first network of each rule in each feature space.
+
+        Its accuracy on validation data decides the space of the rule.
+        """
+        if self.rules:
+            self._coresets.prepare(self.rules, self.spaces, [0])
+        return [
+            job for name in self.rules for space in self.spaces for job in self._of(name, space, range(1))
+        ]
+
+    def chosen(self, rows: Rows) -> list[Job]:
+        """Return all networks of each rule in the space that its first networks decided, which are kept.
+
+        Args:
+            rows: Results of the first networks; rules without any are passed over.
+        """
+        networks = range(self._evaluator.protocol.networks)
+        spaces = {name: best_space(rows, name) for name in self.rules}
+        return [job for name, space in spaces.items() if space for job in self._of(name, space, networks)]
+
+    def whole(self) -> list[Job]:
+        """Return the networks of the whole data."""
+        if "whole" not in self._names:
+            return []
+        networks = self._evaluator.protocol.networks
+        return self._evaluator.jobs(("whole",), None, self._arch, networks, key={"whole": True})
+
+    def _of(self, name: str, space: str, networks: range) -> list[Job]:
+        batch, key = self._coresets.batch(name, space, 0), self._coresets.key(name, space, 0)
+        return self._evaluator.jobs((name, space), batch, self._arch, networks, key=key)
+
+
+def _validation(rows: Mapping[tuple[str, ...], list[NetworkResult]], name: str) -> dict[str, float]:
+    """Return the accuracy on validation data of a rule's first network in each feature space."""
+    tried = {
+        row[1]: results[0] for row, results in rows.items() if len(row) == 2 and row[0] == name and results
+    }
+    return {space: round(result.validation or 0.0, 4) for space, result in tried.items()}
+
+
+def best_space(rows: Mapping[tuple[str, ...], list[NetworkResult]], name: str) -> str:
+    """Return the feature space whose first network is best on validation data; "" if there are none."""
+    found = _validation(rows, name)
+    return max(found, key=lambda space: found[space], default="")
 
 
 def equal_bytes_jobs(evaluator: Evaluator, budget: int, arch: str, dtype: str) -> tuple[int, int, list[Job]]:
@@ -182,15 +252,10 @@ def baseline_scores(
                 samples=whole if name == "whole" else samples, balanced=balanced(rows[(name,)])
             )
             continue
-        tried = {row[1]: results for row, results in rows.items() if row[0] == name and len(row) == 2}
-        validation = {
-            space: round(sum(r.validation or 0.0 for r in results) / len(results), 4)
-            for space, results in tried.items()
-        }
-        best = max(validation, key=lambda space: validation[space])
-        scores[name] = score(tried[best])
-        note = "" if len(tried) > 1 else "no validation data, so no feature space was chosen"
+        validation, best = _validation(rows, name), best_space(rows, name)
+        scores[name] = score(rows[name, best])
+        note = "" if len(validation) > 1 else "no validation data, so no feature space was chosen"
         details[name] = BaselineDetail(
-            samples=samples, balanced=balanced(tried[best]), space=best, validation=validation, note=note
+            samples=samples, balanced=balanced(rows[name, best]), space=best, validation=validation, note=note
         )
     return scores, details

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
@@ -10,26 +9,35 @@ import torch
 
 from attar.architectures import check_model, runs_code
 from attar.artifact import Artifact
-from attar.baselines import balanced, baseline_jobs, baseline_scores, equal_bytes_jobs, score
+from attar.baselines import Baselines, balanced, baseline_scores, equal_bytes_jobs, score
 from attar.contracts import Task
 from attar.cost import Cost, Meter
 from attar.differences import Difference, differences
 from attar.errors import UsageError
-from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator, Job, NetworkResult, right_of
+from attar.evaluation_cost import EvaluationCost, cost_of_jobs
+from attar.evaluation_jobs import (
+    BASELINES,
+    EvaluationSettings,
+    Evaluator,
+    Job,
+    NetworkResult,
+    Rows,
+    baselines_of,
+    right_of,
+)
 from attar.labels import classes_differ
+from attar.progress import say
 from attar.registry import Registry
 from attar.reports import BaselineDetail, EqualBytes, Report, Score, Seconds
-from attar.settings import unknown
 
-__all__ = ["BASELINES", "EvaluationSettings", "evaluate_sets"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["BASELINES", "EvaluationCost", "EvaluationSettings", "evaluate_sets", "evaluation_cost"]
 
 
-def _check(names: Sequence[str], task: Task, sets: Sequence[Artifact]) -> None:
-    for name in names:
-        if name not in BASELINES:
-            raise UsageError(unknown("baseline", name, BASELINES))
+LONG = 10.0
+"""CPU seconds from which on an evaluation says what it will take, and each figure as it is found."""
+
+
+def _check(task: Task, sets: Sequence[Artifact]) -> None:
     if not sets:
         raise UsageError("there is no set to evaluate; give at least one artifact")
     for artifact in sets:
@@ -50,17 +58,138 @@ def _check(names: Sequence[str], task: Task, sets: Sequence[Artifact]) -> None:
             raise UsageError("the sets differ in method or size; evaluate them apart")
 
 
-def _check_models(task: Task, arch: str, settings: EvaluationSettings) -> None:
+def _check_models(task: Task, arch: str, settings: EvaluationSettings, names: Sequence[str]) -> None:
     if not settings.model and runs_code(arch, task.architectures):
         raise UsageError(
             f"the set was distilled on {arch!r}, which is code and no registered architecture; if you trust "
             f"that code, name it yourself with --model, or choose another model"
         )
     # Rules choose in the features of the architecture where held-out data say which space is best.
-    rules = [name for name in settings.baselines if name not in ("whole", "random")]
+    rules = [name for name in names if name not in ("whole", "random")]
     check_model(task, arch, needs=("embed",) if rules and task.size("validation") else ())
     for each in settings.architectures:
         check_model(task, each)
+
+
+class _Evaluation:
+    """An evaluation whose sets, data and settings were found to fit together."""
+
+    def __init__(
+        self, task: Task, sets: Sequence[Artifact], settings: EvaluationSettings, registry: Registry
+    ) -> None:
+        _check(task, sets)
+        self.task, self.sets, self.settings = task, tuple(sets), settings
+        self.names = baselines_of(settings.baselines, task)
+        self.evaluator = Evaluator(task, settings, registry)
+        first = sets[0].manifest
+        self.arch = settings.model or first.method.model or task.architecture
+        _check_models(task, self.arch, settings, self.names)
+        per_class = torch.bincount(sets[0].syn.labels, minlength=len(task.classes)).tolist()
+        self.per_class = [min(n, have) for n, have in zip(per_class, task.counts.tolist(), strict=True)]
+        dtype = first.set.get("dtype", "float32")
+        self.baselines = Baselines(self.evaluator, self.names, self.arch, self.per_class, dtype)
+        self.equal = (
+            equal_bytes_jobs(self.evaluator, first.size.bytes, self.arch, dtype)
+            if settings.equal_bytes
+            else None
+        )
+
+    @property
+    def method(self) -> str:
+        """Name of what made the sets."""
+        return self.sets[0].manifest.method.name
+
+    def set_jobs(self) -> list[Job]:
+        """Return the networks of the sets."""
+        jobs: list[Job] = []
+        for artifact in self.sets:
+            batch = artifact.decode()
+            kind = artifact.syn.label_kind
+            key = {"set": artifact.manifest.sha256, "labels": kind}
+            for each in dict.fromkeys((self.arch, *self.settings.architectures)):
+                networks = self.evaluator.protocol.networks
+                jobs += self.evaluator.jobs(("set", each), batch, each, networks, label_kind=kind, key=key)
+        return jobs
+
+    def cost(self) -> EvaluationCost:
+        """Return what the networks will take."""
+        certain = [
+            (f"on {'the set' if len(self.sets) == 1 else 'sets'}", self.set_jobs()),
+            ("random", self.baselines.random()),
+            ("of equal bytes", [] if self.equal is None else self.equal[2]),
+            ("whole", self.baselines.whole()),
+        ]
+        first = self.sets[0]
+        return cost_of_jobs(
+            self.evaluator,
+            self.arch,
+            certain,
+            (first.decode(), first.syn.label_kind),
+            rules=len(self.baselines.rules),
+            spaces=self.baselines.spaces,
+        )
+
+    def train(self, tell: bool) -> Rows:
+        """Train all networks: of the sets first, whose figures are wanted most, of the whole data last.
+
+        Args:
+            tell: Whether each figure is shown as soon as it is known.
+        """
+        told = self._told if tell else None
+        run, baselines = self.evaluator.run, self.baselines
+        rows = run(self.set_jobs(), f"training {self.method}", told)
+        others = baselines.random() + ([] if self.equal is None else self.equal[2])
+        rows |= run(others, "training random samples", told)
+        rows |= run(baselines.tried(), "choosing coresets")
+        rows |= run(baselines.chosen(rows), "training coresets", told)
+        return rows | run(baselines.whole(), "training whole data", told)
+
+    def _told(self, row: tuple[str, ...], results: list[NetworkResult]) -> None:
+        name = (
+            row[0]
+            if row[0] != "set"
+            else self.method
+            if row[1] == self.arch
+            else f"{self.method} on {row[1]}"
+        )
+        found = score(results)
+        say(f"{name}: {found} %, {found.n} network{'s' * (found.n > 1)}")
+
+    def report(self, rows: Rows, spent: Cost) -> Report:
+        """Return the report of trained networks."""
+        first, arch = self.sets[0].manifest, self.arch
+        scores, details = baseline_scores(rows, self.names, sum(self.per_class), self.task.size("train"))
+        own, equal = rows["set", arch], self.equal
+        cost = reduce(Cost.plus, (artifact.manifest.cost for artifact in self.sets))
+        hard = self.sets[0].syn.label_kind == "hard"
+        changed = any(a.manifest.data.fingerprint not in ("", self.task.fingerprint) for a in self.sets)
+        cpu = round(spent.cpu + self.evaluator.cpu, 2)
+        return Report(
+            method=first.method.name,
+            accuracy=score(own),
+            validation=_validation(own),
+            n_sets=len(self.sets),
+            n_networks=self.evaluator.protocol.networks,
+            baselines=scores,
+            bytes=first.size.bytes,
+            bytes_on_disk=first.size.bytes_on_disk,
+            seconds=Seconds.of(cost),
+            protocol=self.evaluator.protocol,
+            data=self.task.name,
+            architecture=arch,
+            samples=first.size.decoded,
+            details=details,
+            architectures={each: score(rows["set", each]) for each in self.settings.architectures},
+            equal_bytes=None
+            if equal is None
+            else EqualBytes(samples=equal[0], bytes=equal[1], accuracy=score(rows[("equal-bytes",)])),
+            evaluation_seconds=Seconds(cpu=cpu, wall=round(spent.wall, 2)),
+            balanced_accuracy=balanced(own),
+            against=_against(rows, arch, len(self.sets), details) if hard else {},
+            per_class=_per_class(own, self.task.classes),
+            confusion=_confusion(own),
+            data_changed=changed,
+        )
 
 
 def evaluate_sets(
@@ -80,59 +209,29 @@ def evaluate_sets(
     Raises:
         UsageError: If sets, data and settings do not fit together.
     """
-    settings = settings or EvaluationSettings()
-    registry = registry or Registry()
-    _check(settings.baselines, task, sets)
     meter = Meter()
-    evaluator = Evaluator(task, settings, registry)
-    first = sets[0].manifest
-    arch = settings.model or first.method.model or task.architecture
-    _check_models(task, arch, settings)
-    networks = evaluator.protocol.networks
-    per_class = torch.bincount(sets[0].syn.labels, minlength=len(task.classes)).tolist()
-    per_class = [min(n, have) for n, have in zip(per_class, task.counts.tolist(), strict=True)]
-    dtype = first.set.get("dtype", "float32")
-    jobs: list[Job] = []
-    for artifact in sets:
-        batch = artifact.decode()
-        kind = artifact.syn.label_kind
-        key = {"set": artifact.manifest.sha256, "labels": kind}
-        for each in dict.fromkeys((arch, *settings.architectures)):
-            jobs += evaluator.jobs(("set", each), batch, each, networks, label_kind=kind, key=key)
-    jobs += baseline_jobs(evaluator, arch, per_class, dtype)
-    equal = equal_bytes_jobs(evaluator, first.size.bytes, arch, dtype) if settings.equal_bytes else None
-    if equal is not None:
-        jobs += equal[2]
-    rows = evaluator.run(jobs)
-    scores, details = baseline_scores(rows, settings.baselines, sum(per_class), task.size("train"))
-    cost = reduce(Cost.plus, (artifact.manifest.cost for artifact in sets))
-    spent = meter.read()
-    return Report(
-        method=first.method.name,
-        accuracy=score(rows["set", arch]),
-        validation=_validation(rows["set", arch]),
-        n_sets=len(sets),
-        n_networks=networks,
-        baselines=scores,
-        bytes=first.size.bytes,
-        bytes_on_disk=first.size.bytes_on_disk,
-        seconds=Seconds.of(cost),
-        protocol=evaluator.protocol,
-        data=task.name,
-        architecture=arch,
-        samples=first.size.decoded,
-        details=details,
-        architectures={each: score(rows["set", each]) for each in settings.architectures},
-        equal_bytes=None
-        if equal is None
-        else EqualBytes(samples=equal[0], bytes=equal[1], accuracy=score(rows[("equal-bytes",)])),
-        evaluation_seconds=Seconds(cpu=round(spent.cpu + evaluator.cpu, 2), wall=round(spent.wall, 2)),
-        balanced_accuracy=balanced(rows["set", arch]),
-        against=_against(rows, arch, len(sets), details) if sets[0].syn.label_kind == "hard" else {},
-        per_class=_per_class(rows["set", arch], task.classes),
-        confusion=_confusion(rows["set", arch]),
-        data_changed=any(a.manifest.data.fingerprint not in ("", task.fingerprint) for a in sets),
-    )
+    evaluation = _Evaluation(task, sets, settings or EvaluationSettings(), registry or Registry())
+    tell = False
+    if evaluation.settings.show:
+        cost = evaluation.cost()
+        tell = cost.cpu_seconds >= LONG
+        if tell:
+            say(str(cost))
+    return evaluation.report(evaluation.train(tell), meter.read())
+
+
+def evaluation_cost(
+    task: Task,
+    sets: Sequence[Artifact],
+    settings: EvaluationSettings | None = None,
+    registry: Registry | None = None,
+) -> EvaluationCost:
+    """Return what :func:`evaluate_sets` would take, from a few steps whose results are dropped.
+
+    Raises:
+        UsageError: If sets, data and settings do not fit together.
+    """
+    return _Evaluation(task, sets, settings or EvaluationSettings(), registry or Registry()).cost()
 
 
 def _against(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,11 +20,13 @@ from attar.cache import Store, cache_root
 from attar.contracts import LabelKind, Task
 from attar.cost import Meter
 from attar.differences import packed, unpacked
+from attar.errors import UsageError
 from attar.jobs import Workers, default_workers, in_others, results
 from attar.progress import progress, silent
 from attar.protocols import Protocol, protocol
 from attar.registry import Registry
 from attar.rng import derive
+from attar.settings import unknown
 from attar.training import BatchEpochs, Epochs, TrainEpochs, accuracy, answers, confusion, fit
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "Evaluator",
     "Job",
     "NetworkResult",
+    "Rows",
+    "baselines_of",
     "right_of",
     "train_and_test",
 ]
@@ -41,8 +45,34 @@ __all__ = [
 _FORM = 3
 _MOST_CLASSES = 128
 
-BASELINES = ("whole", "random", "herding", "k-center", "k-means")
-"""The baselines of every report."""
+BASELINES = ("whole", "random", "herding", "k-center", "k-means", "means")
+"""The baselines of every report; ``means`` where samples can be averaged."""
+
+
+def baselines_of(asked: str | Sequence[str], task: Task) -> tuple[str, ...]:
+    """Return the names of baselines that were asked for.
+
+    Args:
+        asked: ``all`` that suit the data, ``none``, or names, as a sequence or with commas.
+        task: The real data.
+
+    Raises:
+        UsageError: If a name is unknown, or means are asked for of samples that have none.
+    """
+    if isinstance(asked, str):
+        names = [name.strip() for name in asked.split(",") if name.strip()]
+    else:
+        names = list(asked)
+    if names == ["none"]:
+        return ()
+    if names == ["all"]:
+        return tuple(name for name in BASELINES if name != "means" or task.averages)
+    for name in names:
+        if name not in BASELINES:
+            raise UsageError(unknown("baseline", name, ["all", "none", *BASELINES]))
+    if "means" in names and not task.averages:
+        raise UsageError(f"samples of {task.name!r} cannot be averaged; leave the baseline 'means' out")
+    return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +81,18 @@ class EvaluationSettings:
 
     Attributes:
         protocol: How networks are trained; None takes what suits the data.
-        baselines: Names out of :data:`BASELINES`.
+        baselines: Names out of :data:`BASELINES`, ``all`` that suit the data, or ``none``.
         model: Architecture, or "" for the one that the sets were distilled on.
         architectures: Further architectures that the sets are evaluated with.
         equal_bytes: Whether random real samples of as many bytes are evaluated too.
         seed: Seed of the networks.
         workers: Processes of this machine, or a cluster; each piece of work has one thread.
         cache: Folder of cached results, or None for the usual one.
-        show: Whether progress is shown on standard error.
+        show: Whether cost, progress and each figure as it is found are shown on standard error.
     """
 
     protocol: Protocol | None = None
-    baselines: Sequence[str] = BASELINES
+    baselines: str | Sequence[str] = "all"
     model: str = ""
     architectures: Sequence[str] = ()
     equal_bytes: bool = False
@@ -132,6 +162,10 @@ class NetworkResult:
         """Mean accuracy over the classes of the test data, in percent."""
         known = [recall for recall in self.recalls if recall is not None]
         return sum(known) / len(known)
+
+
+Rows: TypeAlias = dict[tuple[str, ...], list[NetworkResult]]
+"""Results by row of a report, each in the order of its networks."""
 
 
 def right_of(sets: Sequence[Sequence[NetworkResult]]) -> Tensor:
@@ -258,12 +292,12 @@ class Evaluator:
         row: tuple[str, ...],
         samples: Batch | None,
         arch: str,
-        networks: int,
+        networks: int | range,
         *,
         label_kind: LabelKind = "hard",
         key: Mapping[str, Any] | None = None,
     ) -> list[Job]:
-        """Return one job per network; a key makes their results cached."""
+        """Return one job per network, of a number or of these numbers; a key makes their results cached."""
         code = self.code(arch)
         if code.get("code") == self._once:
             key = None
@@ -280,7 +314,7 @@ class Evaluator:
                 key=None if key is None else self.key(arch=arch, network=network, **code, **key),
                 cache=self.root / "evaluations",
             )
-            for network in range(networks)
+            for network in (range(networks) if isinstance(networks, int) else networks)
         ]
 
     def keep(self, job: Job, result: Mapping[str, Any]) -> None:
@@ -288,29 +322,50 @@ class Evaluator:
         if job.key is not None and self.store.get(job.key) is None:
             self.store.put(job.key, dict(result))
 
-    def run(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], list[NetworkResult]]:
-        """Return the results of all jobs by row, in the order of the jobs."""
-        found: dict[int, dict[str, Any]] = {}
-        waiting = []
+    def known(self, job: Job) -> dict[str, Any] | None:
+        """Return the result of a job if it is kept."""
+        found: dict[str, Any] | None = None if job.key is None else self.store.get(job.key)
+        return found
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        doing: str = "training networks",
+        finished: Callable[[tuple[str, ...], list[NetworkResult]], None] | None = None,
+    ) -> Rows:
+        """Return the results of all jobs by row, in the order of the jobs.
+
+        Args:
+            jobs: The networks.
+            doing: What is being done, for people.
+            finished: Called with each row of which all networks are there.
+        """
+        found = {index: known for index, job in enumerate(jobs) if (known := self.known(job)) is not None}
+        waiting = [index for index in range(len(jobs)) if index not in found]
+        places: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for index, job in enumerate(jobs):
-            known = None if job.key is None else self.store.get(job.key)
-            if known is None:
-                waiting.append(index)
-            else:
-                found[index] = known
-        shown = progress if self.settings.show else silent
+            places[job.row].append(index)
+        told: set[tuple[str, ...]] = set()
+
+        def tell() -> None:
+            for row, own in places.items():
+                if finished is not None and row not in told and all(index in found for index in own):
+                    told.add(row)
+                    finished(row, [NetworkResult(**found[index]) for index in own])
+
+        shown = progress if self.settings.show and waiting else silent
         groups = alike(jobs, waiting)
-        with shown(len(groups), f"training networks on {self.task.name}") as advance:
+        tell()
+        with shown(len(groups), f"{doing} on {self.task.name}") as advance:
             todo = [jobs[group[0]] for group in groups]
-            finished = results(train_and_test, todo, self.settings.workers)
             elsewhere = in_others(len(todo), self.settings.workers)
-            for done, (place, result) in enumerate(finished, start=1):
+            for done, (place, result) in enumerate(
+                results(train_and_test, todo, self.settings.workers), start=1
+            ):
                 found |= dict.fromkeys(groups[place], result)
                 if elsewhere:
                     self.cpu += result["cpu"]
                     self.keep(todo[place], result)
+                tell()
                 advance(done, " ".join(todo[place].row))
-        rows: dict[tuple[str, ...], list[NetworkResult]] = defaultdict(list)
-        for index, job in enumerate(jobs):
-            rows[job.row].append(NetworkResult(**found[index]))
-        return rows
+        return {row: [NetworkResult(**found[index]) for index in own] for row, own in places.items()}

@@ -95,7 +95,7 @@ def _chosen(artifact: Artifact, name: str, dtype: str, registry: Registry | None
 
 def export(
     artifact: Artifact,
-    folder: str | Path,
+    out: str | Path,
     format: str,
     *,
     dtype: str = "",
@@ -109,10 +109,10 @@ def export(
 
     Args:
         artifact: The set.
-        folder: Folder to write, whole or not at all.
+        out: Folder to write, whole or not at all.
         format: Name of the format, such as ``parquet``; which there are, the modality says.
         dtype: ``uint8``, ``float16`` or ``float32``; by default what suits the format.
-        force: Replace an earlier export in `folder`.
+        force: Replace an earlier export in `out`.
         registry: The plugins known; by default all that are installed.
 
     Raises:
@@ -120,7 +120,7 @@ def export(
             occupied, or the disk refuses.
     """
     chosen, kind = _chosen(artifact, format, dtype, registry)
-    target = Path(folder)
+    target = Path(out)
     check_free(target, force, "export")
     batch, info = artifact.decode(), artifact.info
     largest, mean = _difference(batch, chosen.rounded(batch, info, kind))

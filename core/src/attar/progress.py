@@ -8,13 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 
-__all__ = ["Advance", "progress", "silent"]
+__all__ = ["Advance", "progress", "say", "silent"]
 
 Advance = Callable[[int, str], None]
 """Called with the amount done and a note, such as the loss."""
 
 _QUIET_SECONDS = 30.0
 _NOTEBOOK_SECONDS = 0.2
+
+
+def say(line: str) -> None:
+    """Show a line on standard error, above a bar if there is one, without what would move the cursor."""
+    print(
+        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line),
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from attar.cost import Cost
 from attar.differences import Difference
+from attar.notebook import table_html
 from attar.protocols import Protocol
 from attar.settings import Record
 
@@ -131,3 +132,28 @@ class Report(Record):
     per_class: dict[str, Score] = {}
     confusion: tuple[tuple[int, ...], ...] | None = None
     data_changed: bool = False
+
+    def __repr__(self) -> str:
+        """Return the accuracies in one line."""
+        others = ", ".join(f"{name} {score}" for name, score in self.baselines.items())
+        beside = f"; {others}" if others else ""
+        return (
+            f"<Report: {self.method} on {self.data} with {self.architecture}: {self.accuracy} % "
+            f"(n = {self.accuracy.n}){beside}>"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        def row(name: str, score: Score, samples: int, space: str | None) -> tuple[str, ...]:
+            return (name, f"{samples:,}", str(score), str(score.n), space or "")
+
+        rows = [
+            row(name, score, self.details[name].samples, self.details[name].space)
+            for name, score in self.baselines.items()
+            if name in self.details
+        ]
+        rows.append(row(self.method, self.accuracy, self.samples, None))
+        title = f"{self.data}, {self.architecture}, protocol {self.protocol.name}"
+        columns = ("trained on", "samples", "test accuracy, %", "n", "features")
+        return table_html(title, columns, rows)

@@ -29,7 +29,11 @@ S = TypeVar("S", bound=BaseModel)
 def unknown(thing: str, name: str, choices: Iterable[str]) -> str:
     """Return the sentence that refuses an unknown name and lists the choices."""
     known = sorted(choices)
-    close = difflib.get_close_matches(name, known, n=1)
+    same = next((each for each in known if each.lower() == name.lower()), None)
+    if same is not None:
+        # There is no doubt, so that a long list would only hide it.
+        return f"unknown {thing} {name!r}: did you mean {same!r}?"
+    close = difflib.get_close_matches(name.lower(), known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     rest = f"{meant}choose from {', '.join(known)}" if known else "there are none; leave it out"
     return f"unknown {thing} {name!r}: {rest}"

@@ -122,7 +122,7 @@ def train(
     *,
     protocol: str | protocols.Protocol | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     registry: Registry | None = None,
 ) -> Trained:
     """Train a network on a set, without the real data.
@@ -134,7 +134,7 @@ def train(
         protocol: How, by name or value; by default as the artifact says. Seeds alike, the network
             is the one that an evaluation trains.
         seed: Seed of initialization, order and augmentation.
-        device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
         registry: The plugins known; by default all that are installed.
 
     Raises:

@@ -27,7 +27,9 @@ def run(
     ] = None,
     experiences: Annotated[
         str | None,
-        typer.Option("--experiences", help="How many, as 5, or the classes of each, as 4,3,3 [default: 5]."),
+        typer.Option(
+            "--experiences", help="How many, as 5, or the classes of each, as 4,3,3.", show_default="5"
+        ),
     ] = None,
     groups: Annotated[
         str | None,
@@ -37,18 +39,19 @@ def run(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", help="10/class, 100 (samples in all) or 78KB [default: 10/class]."),
+        typer.Option("--memory", help="10/class, 100 (samples in all) or 78KB.", show_default="10/class"),
     ] = None,
     methods: Annotated[
         str | None,
         typer.Option(
             "--methods",
-            help="Some of naive,replay,herding,gdumb,herding-gdumb,distilled,distilled-gdumb,joint.",
+            help="Some of naive, replay, herding, gdumb, herding-gdumb, distilled, distilled-gdumb and "
+            "joint, with commas.",
         ),
     ] = None,
     distiller: Annotated[
         str | None,
-        typer.Option("--distiller", "--method", help="Method that distills memories [default: dm]."),
+        typer.Option("--distiller", "--method", help="Method that distills memories.", show_default="dm"),
     ] = None,
     labels: Annotated[
         str | None, typer.Option("--labels", help="What is kept as labels: hard, soft or learned.")
@@ -58,7 +61,7 @@ def run(
         str | None, typer.Option("--model", help="The network, such as mlp or convnet,width=32.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Streams, each in another order [default: 3].")
+        int | None, typer.Option("--seeds", min=1, help="Streams, each in another order.", show_default="3")
     ] = None,
     seed: o.Seed = 0,
     equal_bytes: Annotated[

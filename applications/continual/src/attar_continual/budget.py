@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from attar.cli.options import parse_bytes
 from attar.errors import UsageError
+from attar.quantities import parse_bytes
 from attar.settings import Settings
 from pydantic import Field, model_validator
 

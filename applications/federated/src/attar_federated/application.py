@@ -27,7 +27,7 @@ ProtocolName: TypeAlias = Annotated[
 ]
 Distiller: TypeAlias = Annotated[str, typer.Option("--distiller", help="Method that clients distill with.")]
 Ipc: TypeAlias = Annotated[
-    int | None, typer.Option("--ipc", help="Samples per class and client [default: 10].")
+    int | None, typer.Option("--ipc", help="Samples per class and client.", show_default="10")
 ]
 Size: TypeAlias = Annotated[int | None, typer.Option("--size", help="Samples of a client in all.")]
 Ratio: TypeAlias = Annotated[
@@ -39,7 +39,8 @@ Model: TypeAlias = Annotated[
     str | None, typer.Option("--model", help="The global network, such as convnet,width=32.")
 ]
 Rounds: TypeAlias = Annotated[
-    int | None, typer.Option("--rounds", min=1, help="Rounds [default: 1, 5 for feddm, 50 for averaging].")
+    int | None,
+    typer.Option("--rounds", min=1, help="Rounds.", show_default="1, 5 for feddm, 50 for averaging"),
 ]
 Target: TypeAlias = Annotated[
     float | None,

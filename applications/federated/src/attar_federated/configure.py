@@ -10,10 +10,10 @@ from typing import Any
 
 from attar.api import load_task
 from attar.cli.nested import check_code, put, read_values
-from attar.cli.options import parse_bytes
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.plugins import CacheMode
+from attar.quantities import parse_bytes
 from attar.recipe import Recipe, SizeRecipe, resolve
 from attar.registry import Registry
 from attar.settings import parse

@@ -10,7 +10,7 @@ import torch
 
 from attar.artifact.manifest import DataRecord, Environment, Kind, Manifest, MethodRecord, SizeRecord
 from attar.artifact.store import Artifact, serialize, tensor_records
-from attar.contracts import SyntheticSet, Task
+from attar.contracts import SPLITS, SyntheticSet, Task
 from attar.cost import Cost
 from attar.errors import UsageError
 from attar.plugins import TABULAR, Categorized, Described, Modality
@@ -34,6 +34,7 @@ def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRec
         feature=tuple(task.feature),
         license=task.license,
         about=dict(task.about) if isinstance(task, Described) else {},
+        splits={split: n for split in SPLITS if (n := task.size(split))},
     )
 
 

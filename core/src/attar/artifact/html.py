@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from html import escape
 from typing import TYPE_CHECKING
+
+from attar.notebook import pairs_html
 
 if TYPE_CHECKING:
     from attar.artifact.manifest import Manifest
@@ -30,9 +31,8 @@ def summary_html(manifest: Manifest, preview: bytes) -> str:
         "cost": f"{cost.cpu:,.0f} CPU seconds",
         "seed": str(manifest.seed),
     }
-    cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
     picture = ""
     if preview:
         data = base64.b64encode(preview).decode("ascii")
         picture = f'<img alt="the samples by class" src="data:image/png;base64,{data}">'
-    return f"<div><table>{cells}</table>{picture}</div>"
+    return f"<div>{pairs_html(rows)}{picture}</div>"

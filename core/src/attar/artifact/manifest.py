@@ -64,6 +64,7 @@ class DataRecord(Record):
         about: What else is worth knowing of the training data, which the modality understands;
             {} where it says nothing, or an older version left it out.
         category: What the Hugging Face Hub calls the task that the data are for.
+        splits: Samples of each split; {} where an older version left it out.
     """
 
     modality: str
@@ -78,6 +79,7 @@ class DataRecord(Record):
     license: str = "unknown"
     about: dict[str, Any] = {}
     category: str = TABULAR
+    splits: dict[str, int] = {}
 
     @property
     def training_samples(self) -> str:

@@ -74,7 +74,7 @@ def tensor_records(tensors: dict[str, Tensor]) -> dict[str, TensorRecord]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artifact:
     """A set with everything needed to understand it and train from it.
 
@@ -121,6 +121,15 @@ class Artifact:
             UsageError: If they are no inputs of this kind.
         """
         return self.domain().preprocess(raw)
+
+    def __repr__(self) -> str:
+        """Return what the set is in one line."""
+        manifest = self.manifest
+        size = manifest.size
+        return (
+            f"<Artifact: {size.decoded:,} samples of {manifest.data.name!r} ({manifest.data.modality}), "
+            f"{manifest.kind} by {manifest.method.name}, seed {manifest.seed}, {size.bytes:,} bytes>"
+        )
 
     def _repr_html_(self) -> str:
         return summary_html(self.manifest, self.preview)

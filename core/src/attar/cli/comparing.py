@@ -42,13 +42,24 @@ def compare(
     cache: o.Cache = "auto",
     group_pattern: o.GroupPattern = None,
     methods: Annotated[
-        str, typer.Option("--methods", "--method", help="Methods and selectors with commas, or all.")
+        str,
+        typer.Option(
+            "--methods",
+            "--method",
+            help="Methods and selectors with commas, or all.",
+            rich_help_panel=o.METHOD,
+        ),
     ] = "all",
-    ipc: Annotated[str, typer.Option("--ipc", help="Samples per class, with commas.")] = "1,10",
+    ipc: Annotated[
+        str, typer.Option("--ipc", help="Samples per class, with commas.", rich_help_panel=o.SIZE)
+    ] = "1,10",
     ipc_policy: Annotated[
-        str, typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.")
+        str,
+        typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.", rich_help_panel=o.SIZE),
     ] = "error",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Sets per method and size.")] = 5,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Sets per method and size.", rich_help_panel=o.SIZE)
+    ] = 5,
     seed: o.Seed = 0,
     grid: Annotated[
         list[str] | None,
@@ -56,33 +67,52 @@ def compare(
             "--grid",
             metavar="KEY=V1,V2",
             help="Values to choose from on validation data, such as lr=0.1,1 or dm.lr=0.1,1.",
+            rich_help_panel=o.METHOD,
         ),
     ] = None,
-    tune_seeds: Annotated[int, typer.Option("--tune-seeds", min=1, help="Sets per point of the grid.")] = 1,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps of every method.")] = None,
+    tune_seeds: Annotated[
+        int, typer.Option("--tune-seeds", min=1, help="Sets per point of the grid.", rich_help_panel=o.METHOD)
+    ] = 1,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Steps of every method.", rich_help_panel=o.METHOD)
+    ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Architecture, such as convnet,width=64.")
+        str | None,
+        typer.Option("--model", help="Architecture, such as convnet,width=64.", rich_help_panel=o.METHOD),
     ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any setting, such as lr=0.1, dm.lr=1 or protocol.epochs=100."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting, such as lr=0.1, dm.lr=1 or protocol.epochs=100.",
+            rich_help_panel=o.METHOD,
         ),
     ] = None,
     protocol: o.Protocol = None,
-    baselines: Annotated[str, typer.Option("--baselines", help="Names with commas, all or none.")] = "all",
+    baselines: Annotated[
+        str, typer.Option("--baselines", help="Names with commas, all or none.", rich_help_panel=o.METHOD)
+    ] = "all",
     equal_bytes: Annotated[
         bool, typer.Option(help="Also random real samples of as many bytes as each set.")
     ] = True,
     ranking: Annotated[
-        bool, typer.Option("--ranking", help="Also the trainings that DD-Ranking's scores take.")
+        bool,
+        typer.Option(
+            "--ranking", help="Also the trainings that DD-Ranking's scores take.", rich_help_panel=o.METHOD
+        ),
     ] = False,
     out: o.Out = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     workers: o.Workers = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what stands in --out, as happens without it too.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with what stands in --out, as happens without it too.",
+            rich_help_panel=o.RUN,
+        ),
     ] = False,
     force: o.Force = False,
     allow_inexact: o.Inexact = False,
@@ -92,9 +122,7 @@ def compare(
     as_json: o.Json = False,
 ) -> None:
     """Compare methods under one protocol, beside the baselines: a leaderboard."""
-    name = modality or modality_option
-    if name is None:
-        raise UsageError("name a modality, as in 'attar compare image'; 'attar plugins' lists them")
+    name = o.modality_of("compare", modality or modality_option)
     if resume and force:
         raise UsageError("--resume goes on with a comparison and --force replaces it; give one of them")
     asked = o.parse_changes(changes, group_pattern)

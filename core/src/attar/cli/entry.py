@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from attar.cli.applications import with_applications
+from attar.cli.applications import command_of, with_applications
 from attar.cli.main import app
 from attar.errors import UsageError
 from attar.registry import Registry
@@ -48,6 +48,9 @@ def _parser_mistake(error: Exception) -> int | None:
     if not callable(told) or not isinstance(getattr(error, "exit_code", None), int):
         return None
     message = str(told()).strip().rstrip(".")
+    if not message:
+        # No command was given, and the whole help was shown.
+        return MISTAKE
     if "\n" in message:
         # No command was given, and the whole help stands where a complaint would.
         error.show()  # type: ignore[attr-defined]
@@ -96,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     code: int | None = DONE
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        whole = with_applications(app, [word for word in given if not word.startswith("-")][:1], Registry())
+        called = [word for word in given if not word.startswith("-")][:1]
+        whole = command_of(with_applications(app, called, Registry()))
         result = whole(args=arguments, prog_name="attar", standalone_mode=False)
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:

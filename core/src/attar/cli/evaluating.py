@@ -14,7 +14,7 @@ from attar.cli import tables
 from attar.cli.work import Source, begin, below, data_of, options_of
 from attar.contracts import Task
 from attar.errors import UsageError
-from attar.evaluation import BASELINES, EvaluationSettings, evaluate_sets
+from attar.evaluation import EvaluationSettings, evaluate_sets, evaluation_cost
 from attar.files import to_json, write_file
 from attar.jobs import parse_workers
 from attar.protocols import Protocol, protocol
@@ -52,7 +52,7 @@ class Training:
         """Return the settings of the evaluation by a protocol."""
         return EvaluationSettings(
             protocol=chosen,
-            baselines=_baselines(self.baselines),
+            baselines=self.baselines,
             model=self.model or "",
             architectures=self.architectures,
             equal_bytes=self.equal_bytes,
@@ -62,12 +62,6 @@ class Training:
         )
 
 
-def _baselines(text: str) -> tuple[str, ...]:
-    if text in ("all", "none"):
-        return BASELINES if text == "all" else ()
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def evaluate(
     what: Sequence[str],
     *,
@@ -75,11 +69,12 @@ def evaluate(
     training: Training,
     per_class: bool,
     changes: Mapping[str, str],
+    dry_run: bool,
     quiet: bool,
     verbose: bool,
     as_json: bool,
 ) -> int:
-    """Evaluate sets and say what came of it; return the exit code."""
+    """Evaluate sets and say what came of it, or what it would take; return the exit code."""
     begin(verbose)
     registry = Registry()
     modality, names = _split(what, registry)
@@ -97,7 +92,15 @@ def evaluate(
         )
     paths = [Path(name) if arrays else fetched(name) for name in names]
     task, sets, chosen = (_given if arrays else _runs)(modality, paths, job)
-    report = evaluate_sets(task, sets, training.settings(chosen, job.show), registry)
+    settings = training.settings(chosen, job.show)
+    if dry_run:
+        cost = evaluation_cost(task, sets, settings, registry)
+        if as_json:
+            tables.print_json(cost)
+        else:
+            tables.print_cost(cost)
+        return 0
+    report = evaluate_sets(task, sets, settings, registry)
     _keep(report, paths[0])
     if as_json:
         tables.print_json(report)

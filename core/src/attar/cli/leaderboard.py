@@ -25,7 +25,6 @@ from attar.comparison.sheets import Sheet, equal_count, notes, settings_text
 from attar.contracts import Task
 from attar.devices import find_device
 from attar.errors import UsageError
-from attar.evaluation import BASELINES
 from attar.files import portable_names
 from attar.jobs import parse_workers
 from attar.protocols import protocol
@@ -126,7 +125,7 @@ def compare(
         checkpoint_every=run.checkpoint_every,
         policy=known[policy],
         protocol=chosen,
-        baselines=_baselines(baselines),
+        baselines=baselines,
         model=model,
         equal_bytes=equal_bytes,
         ranking=ranking,
@@ -167,12 +166,6 @@ def _ended_gently() -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, signal.SIG_DFL if handler is None else handler)
-
-
-def _baselines(text: str) -> tuple[str, ...]:
-    if text in ("all", "none"):
-        return BASELINES if text == "all" else ()
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _say_plan(task: Task, settings: CompareSettings, as_json: bool) -> None:

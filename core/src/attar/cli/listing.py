@@ -82,9 +82,34 @@ def inventory(registry: Registry, load: bool) -> PluginList:
     return PluginList(**groups, methods=methods, mismatches=mismatches)
 
 
-def list_plugins(*, load: bool, as_json: bool) -> None:
-    """Print what is installed."""
+def only(found: PluginList, kind: str) -> PluginList:
+    """Return the plugins of a group, or those whose name, distribution or summary has a word in it.
+
+    Raises:
+        UsageError: If there are none.
+    """
+    if kind in GROUPS:
+        return found.model_copy(update={group: [] for group in GROUPS if group != kind})
+    word = kind.lower()
+    kept = {
+        group: [
+            state
+            for state in getattr(found, group)
+            if word in f"{state.name} {state.distribution} {state.summary}".lower()
+        ]
+        for group in GROUPS
+    }
+    if not any(kept.values()):
+        raise UsageError(f"no plugin is about {kind!r}; leave it out, or give one of {', '.join(GROUPS)}")
+    methods = [state.name for group in ("objectives", "selectors") for state in kept[group]]
+    return found.model_copy(update={**kept, "methods": sorted(methods)})
+
+
+def list_plugins(kind: str | None = None, *, load: bool, as_json: bool) -> None:
+    """Print what is installed, all of it or what is of a kind."""
     found = inventory(Registry(), load)
+    if kind is not None:
+        found = only(found, kind)
     if as_json:
         tables.print_json(found)
         return

@@ -9,7 +9,6 @@ import typer
 
 from attar.cli import comparing, preparing, reporting, scaffolding, sharing
 from attar.cli import options as o
-from attar.errors import UsageError
 
 __all__ = ["app"]
 
@@ -17,10 +16,9 @@ __all__ = ["app"]
 app = typer.Typer(
     name="attar",
     help="Distill a large training set into a tiny one on which a model trains almost as well.",
+    epilog="Start with: attar demo. 'attar plugins' lists kinds of data, methods and selectors.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **o.LOOK,
 )
 
 
@@ -42,20 +40,16 @@ def _root(
     pass
 
 
-def _modality(argument: str | None, option: str | None) -> str:
-    name = argument or option
-    if name is None:
-        raise UsageError("name a modality, as in 'attar distill image'; 'attar plugins' lists them")
-    return name
-
-
-@app.command()
+@app.command(rich_help_panel=o.START, epilog="Example: attar demo tensor --quick")
 def demo(
     modality: o.ModalityArgument = None,
     out: o.Out = None,
     force: o.Force = False,
     workers: o.Processes = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A look in seconds: fewer steps and runs.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="A look in seconds: fewer steps and runs.", rich_help_panel=o.METHOD),
+    ] = False,
     quiet: o.Quiet = False,
     as_json: o.Json = False,
 ) -> None:
@@ -73,7 +67,10 @@ def demo(
     )
 
 
-@app.command()
+@app.command(
+    rich_help_panel=o.MAKE,
+    epilog="Example: attar distill image --data photos --ipc 10. 'attar plugins' lists the methods",
+)
 def distill(
     modality: o.ModalityArgument = None,
     modality_option: o.ModalityOption = None,
@@ -82,21 +79,41 @@ def distill(
     download: o.Download = False,
     method: Annotated[
         str | None,
-        typer.Option("--method", "--objective", help="Method or selector [default: what suits the data]."),
+        typer.Option(
+            "--method",
+            "--objective",
+            help="Method or selector [default: what suits the data]; 'attar plugins' lists them.",
+            rich_help_panel=o.METHOD,
+        ),
     ] = None,
-    ipc: Annotated[int | None, typer.Option("--ipc", help="Samples per class.")] = None,
-    size: Annotated[int | None, typer.Option("--size", help="Samples in all.")] = None,
-    ratio: Annotated[float | None, typer.Option("--ratio", help="Samples per training sample.")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="Bytes, such as 100KB.")] = None,
+    ipc: Annotated[
+        int | None, typer.Option("--ipc", help="Samples per class.", rich_help_panel=o.SIZE)
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", help="Samples in all.", rich_help_panel=o.SIZE)
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option("--ratio", help="Samples per training sample.", rich_help_panel=o.SIZE)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Bytes, such as 100KB.", rich_help_panel=o.SIZE)
+    ] = None,
     ipc_policy: Annotated[
-        str | None, typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.")
-    ] = None,
+        str,
+        typer.Option("--ipc-policy", help="For small classes: error, cap or repeat.", rich_help_panel=o.SIZE),
+    ] = "error",
     balance: Annotated[
-        str | None, typer.Option("--balance", help="Samples of each class: balanced or proportional.")
+        str,
+        typer.Option(
+            "--balance", help="Samples of each class: balanced or proportional.", rich_help_panel=o.SIZE
+        ),
+    ] = "balanced",
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Steps of the method.", rich_help_panel=o.METHOD)
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps of the method.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Architecture, such as convnet,width=64.")
+        str | None,
+        typer.Option("--model", help="Architecture, such as convnet,width=64.", rich_help_panel=o.METHOD),
     ] = None,
     out: o.Out = None,
     seed: o.Seed = 0,
@@ -122,9 +139,11 @@ def distill(
 
     sizes = o.given(ipc=ipc, total=size, ratio=ratio, policy=ipc_policy, balance=balance)
     if budget is not None:
-        sizes["bytes"] = o.parse_bytes(budget)
+        from attar.quantities import parse_bytes
+
+        sizes["bytes"] = parse_bytes(budget)
     recipe = work.make_recipe(
-        modality=_modality(modality, modality_option),
+        modality=o.modality_of("distill", modality or modality_option),
         data=data,
         method=method,
         size=sizes,
@@ -155,7 +174,7 @@ def distill(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=o.MAKE, epilog="Example: attar run runs/photos/recipe.toml --data photos")
 def run(
     recipe: Annotated[Path, typer.Argument(help="A recipe in TOML, or the folder of a run.")],
     data: o.Data = None,
@@ -204,7 +223,9 @@ def run(
     )
 
 
-@app.command()
+@app.command(
+    rich_help_panel=o.USE, epilog="Example: attar evaluate runs/photos --data photos --baselines random"
+)
 def evaluate(
     what: Annotated[
         list[str],
@@ -218,21 +239,34 @@ def evaluate(
     download: o.Download = False,
     cache: o.Cache = "auto",
     protocol: o.Protocol = None,
-    baselines: Annotated[str, typer.Option("--baselines", help="Names with commas, all or none.")] = "all",
-    model: Annotated[str | None, typer.Option("--model", help="Architecture to train.")] = None,
+    baselines: Annotated[
+        str, typer.Option("--baselines", help="Names with commas, all or none.", rich_help_panel=o.METHOD)
+    ] = "all",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Architecture to train.", rich_help_panel=o.METHOD)
+    ] = None,
     architecture: Annotated[
         list[str] | None,
-        typer.Option("--architecture", help="A further one, for the cross-architecture table."),
+        typer.Option(
+            "--architecture",
+            help="A further one, for the cross-architecture table.",
+            rich_help_panel=o.METHOD,
+        ),
     ] = None,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="Also show the accuracy of each class.")
+        bool,
+        typer.Option("--per-class", help="Also show the accuracy of each class.", rich_help_panel=o.OUTPUT),
     ] = False,
     equal_bytes: Annotated[
-        bool, typer.Option("--equal-bytes", help="Also random real samples of as many bytes.")
+        bool,
+        typer.Option(
+            "--equal-bytes", help="Also random real samples of as many bytes.", rich_help_panel=o.METHOD
+        ),
     ] = False,
     seed: o.Seed = 0,
     changes: o.Changes = None,
     workers: o.Workers = None,
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     as_json: o.Json = False,
@@ -254,21 +288,33 @@ def evaluate(
         ),
         per_class=per_class,
         changes=o.parse_changes(changes),
+        dry_run=dry_run,
         quiet=quiet,
         verbose=verbose,
         as_json=as_json,
     )
 
 
-@app.command()
+@app.command(rich_help_panel=o.USE, epilog="Example: attar train runs/photos --out network.safetensors")
 def train(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run or an artifact.")],
-    out: Annotated[Path, typer.Option("--out", help="File of the network, .safetensors.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File of the network, .safetensors.", rich_help_panel=o.OUTPUT)
+    ],
     model: Annotated[
-        str | None, typer.Option("--model", help="Architecture [default: what the set was distilled on].")
+        str | None,
+        typer.Option(
+            "--model",
+            help="Architecture.",
+            show_default="what the set was distilled on",
+            rich_help_panel=o.METHOD,
+        ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="cpu-1 or published [default: the artifact's].")
+        str | None,
+        typer.Option(
+            "--protocol", help="cpu-1 or published.", show_default="the artifact's", rich_help_panel=o.METHOD
+        ),
     ] = None,
     seed: o.Seed = 0,
     changes: o.Changes = None,
@@ -294,32 +340,50 @@ def train(
     )
 
 
-app.command()(comparing.compare)
-app.command()(preparing.experts)
-app.command()(sharing.export)
-app.command()(sharing.push)
-app.command()(scaffolding.new)
-app.command()(reporting.report)
+app.command(
+    rich_help_panel=o.MAKE,
+    epilog="Example: attar compare text --data reviews.csv --methods dm,means --ipc 1,10",
+)(comparing.compare)
+app.command(rich_help_panel=o.MAKE, epilog="Example: attar experts image --data photos --count 20")(
+    preparing.experts
+)
+app.command(rich_help_panel=o.USE, epilog="Example: attar export runs/photos --format parquet")(
+    sharing.export
+)
+app.command(rich_help_panel=o.USE, epilog="Example: attar push runs/photos me/photos-10")(sharing.push)
+app.command(rich_help_panel=o.START, epilog="Example: attar new objective my-loss")(scaffolding.new)
+app.command(rich_help_panel=o.USE, epilog="Example: attar report runs/photos --out photos.html")(
+    reporting.report
+)
 
 
-@app.command()
+@app.command(rich_help_panel=o.USE, epilog="Example: attar show runs/photos --out picture.png")
 def show(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="A run or an artifact.")],
     plot: Annotated[
-        str | None, typer.Option("--plot", help="Draw evaluations: confusion, ipc or cpu.")
+        str | None,
+        typer.Option("--plot", help="Draw evaluations: confusion, ipc or cpu.", rich_help_panel=o.OUTPUT),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Write the picture (.png), the animation (.gif), or a folder of all, sounds too."
+            "--out",
+            help="Write the picture (.png), the animation (.gif), or a folder of all, sounds too.",
+            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Real data, by name or path: say which samples are nearest to each."),
+        typer.Option(
+            "--data",
+            help="Real data, by name or path: say which samples are nearest to each.",
+            rich_help_panel=o.DATA,
+        ),
     ] = None,
     root: o.Root = None,
-    nearest: Annotated[int, typer.Option("--nearest", min=1, help="How many of them.")] = 3,
+    nearest: Annotated[
+        int, typer.Option("--nearest", min=1, help="How many of them.", rich_help_panel=o.DATA)
+    ] = 3,
     changes: o.Changes = None,
     force: o.Force = False,
     as_json: o.Json = False,
@@ -335,18 +399,24 @@ def show(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=o.START, epilog="Example: attar plugins image")
 def plugins(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="A group, such as objectives or selectors, or a word, such as image."
+        ),
+    ] = None,
     load: Annotated[bool, typer.Option(help="Load each plugin to see whether it works.")] = True,
     as_json: o.Json = False,
 ) -> None:
     """List what is installed, from which distribution, and what fails to load."""
     from attar.cli.listing import list_plugins
 
-    list_plugins(load=load, as_json=as_json)
+    list_plugins(kind, load=load, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=o.START, epilog="Example: attar doctor")
 def doctor(as_json: o.Json = False) -> None:
     """Say what this machine has, what is slow here and why."""
     from attar.cli.doctor import print_diagnosis
@@ -354,7 +424,7 @@ def doctor(as_json: o.Json = False) -> None:
     print_diagnosis(as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=o.START, epilog="Example: attar schema evaluate")
 def schema(
     command: Annotated[str, typer.Argument(help="A command that takes --json, recipe or artifact.")],
 ) -> None:
@@ -364,11 +434,13 @@ def schema(
     print_schema(command)
 
 
-cache = typer.Typer(name="cache", help="Look at what is kept for later, or clear it.", no_args_is_help=True)
-app.add_typer(cache)
+cache = typer.Typer(
+    name="cache", help="Look at what is kept for later, or clear it.", no_args_is_help=True, **o.LOOK
+)
+app.add_typer(cache, rich_help_panel=o.START)
 
 
-@cache.command("info")
+@cache.command("info", epilog="Example: attar cache info")
 def cache_info(as_json: o.Json = False) -> None:
     """Say what the cache folder holds."""
     from attar.cli.caches import print_info
@@ -376,13 +448,14 @@ def cache_info(as_json: o.Json = False) -> None:
     print_info(as_json=as_json)
 
 
-@cache.command("clear")
+@cache.command("clear", epilog="Example: attar cache clear evaluations --older 30")
 def cache_clear(
     section: Annotated[
         str | None, typer.Argument(help="evaluations, images or selections; all if left out.")
     ] = None,
     older: Annotated[
-        float, typer.Option("--older", min=0, help="Only what is older than so many days.")
+        float,
+        typer.Option("--older", min=0, help="Only what is older than so many days.", rich_help_panel=o.RUN),
     ] = 0.0,
     as_json: o.Json = False,
 ) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from attar.cli import options as o
-from attar.errors import UsageError
 
 __all__ = ["experts"]
 
@@ -19,15 +18,26 @@ def experts(
     root: o.Root = None,
     download: o.Download = False,
     method: Annotated[
-        str, typer.Option("--method", "--objective", help="Method that the experts are for.")
+        str,
+        typer.Option(
+            "--method", "--objective", help="Method that the experts are for.", rich_help_panel=o.METHOD
+        ),
     ] = "mtt",
-    count: Annotated[int | None, typer.Option("--count", min=1, help="Number of experts.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="Number of experts.", rich_help_panel=o.METHOD)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Epochs of each.", rich_help_panel=o.METHOD)
+    ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Architecture, such as convnet,width=64.")
+        str | None,
+        typer.Option("--model", help="Architecture, such as convnet,width=64.", rich_help_panel=o.METHOD),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to keep them in [default: the cache].")
+        Path | None,
+        typer.Option(
+            "--out", help="Folder to keep them in.", show_default="the cache", rich_help_panel=o.OUTPUT
+        ),
     ] = None,
     changes: o.Changes = None,
     device: o.Device = "auto",
@@ -36,7 +46,12 @@ def experts(
     threads: o.Threads = None,
     workers: Annotated[
         str | None,
-        typer.Option("--workers", help="Processes, one expert each, or ray for a Ray cluster [default: 1]."),
+        typer.Option(
+            "--workers",
+            help="Processes, one expert each, or ray for a Ray cluster.",
+            show_default="1",
+            rich_help_panel=o.RUN,
+        ),
     ] = None,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -45,10 +60,8 @@ def experts(
     """Train the experts of a method, for 'attar distill --experts'. Goes on where it was stopped."""
     from attar.cli import experts as command
 
-    if modality is None:
-        raise UsageError("name a modality, as in 'attar experts image'; 'attar plugins' lists them")
     command.make_experts(
-        modality,
+        o.modality_of("experts", modality),
         data=data,
         root=root,
         download=download,

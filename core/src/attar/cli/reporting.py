@@ -17,14 +17,25 @@ def report(
         list[str],
         typer.Argument(metavar="RUN…", help="Runs, artifacts, comparisons, or runs of applications."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("report.html"),
-    title: Annotated[str, typer.Option("--title", help="Its title [default: what it is about].")] = "",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page.", rich_help_panel=o.OUTPUT)] = Path(
+        "report.html"
+    ),
+    title: Annotated[
+        str,
+        typer.Option("--title", help="Its title.", show_default="what it is about", rich_help_panel=o.OUTPUT),
+    ] = "",
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Real data, by name or path: name the samples nearest to each."),
+        typer.Option(
+            "--data",
+            help="Real data, by name or path: name the samples nearest to each.",
+            rich_help_panel=o.DATA,
+        ),
     ] = None,
     root: o.Root = None,
-    nearest: Annotated[int, typer.Option("--nearest", min=1, help="How many of them.")] = 3,
+    nearest: Annotated[
+        int, typer.Option("--nearest", min=1, help="How many of them.", rich_help_panel=o.DATA)
+    ] = 3,
     changes: o.Changes = None,
     force: o.Force = False,
     quiet: o.Quiet = False,

@@ -15,7 +15,10 @@ __all__ = ["new"]
 def new(
     kind: Annotated[str, typer.Argument(help="modality, objective or application.")],
     name: Annotated[str, typer.Argument(help="Name of the plugin, such as my-data.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder that its package is written below.")] = Path(),
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder that its package is written below.", rich_help_panel=o.OUTPUT),
+    ] = Path(),
     as_json: o.Json = False,
 ) -> None:
     """Write a package for a plugin of your own, which installs and passes its tests at once."""

@@ -16,22 +16,43 @@ def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run or an artifact.")],
     format: Annotated[
         str,
-        typer.Option("--format", help="npz, parquet; for images also png, imagefolder; for graphs npz, pyg."),
+        typer.Option(
+            "--format",
+            help="npz, parquet; for images also png, imagefolder; for graphs npz, pyg.",
+            rich_help_panel=o.OUTPUT,
+        ),
     ],
     dtype: Annotated[
-        str, typer.Option("--dtype", help="uint8, float16 or float32 [default: what suits the format].")
+        str,
+        typer.Option(
+            "--dtype",
+            help="uint8, float16 or float32.",
+            show_default="what suits the format",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = "",
-    out: Annotated[Path | None, typer.Option("--out", help="Folder to write [default: RUN-FORMAT].")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write.", show_default="RUN-FORMAT", rich_help_panel=o.OUTPUT),
+    ] = None,
     force: o.Force = False,
     accuracy: Annotated[
-        bool, typer.Option("--accuracy", help="Also train on both and tell the loss; needs the real data.")
+        bool,
+        typer.Option(
+            "--accuracy",
+            help="Also train on both and tell the loss; needs the real data.",
+            rich_help_panel=o.METHOD,
+        ),
     ] = False,
     data: o.Data = None,
     root: o.Root = None,
     download: o.Download = False,
     cache: o.Cache = "auto",
     protocol: o.Protocol = None,
-    model: Annotated[str | None, typer.Option("--model", help="Architecture that --accuracy trains.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Architecture that --accuracy trains.", rich_help_panel=o.METHOD),
+    ] = None,
     seed: o.Seed = 0,
     changes: o.Changes = None,
     workers: o.Workers = None,
@@ -62,11 +83,22 @@ def export(
 def push(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run or an artifact.")],
     repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="Data set on the Hugging Face Hub.")],
-    private: Annotated[bool, typer.Option("--private", help="Only you may see it.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Only you may see it.", rich_help_panel=o.OUTPUT)
+    ] = False,
     license: Annotated[
-        str, typer.Option("--license", metavar="ID", help="License in the card [default: the data's].")
+        str,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="License in the card.",
+            show_default="the data's",
+            rich_help_panel=o.OUTPUT,
+        ),
     ] = "",
-    message: Annotated[str, typer.Option("--message", help="What the commit is called.")] = "",
+    message: Annotated[
+        str, typer.Option("--message", help="What the commit is called.", rich_help_panel=o.OUTPUT)
+    ] = "",
     as_json: o.Json = False,
 ) -> None:
     """Publish an artifact on the Hugging Face Hub, with its card."""

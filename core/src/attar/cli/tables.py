@@ -15,11 +15,14 @@ from rich.text import Text
 if TYPE_CHECKING:
     from attar.artifact import Manifest
     from attar.cli.work import DistillResult
+    from attar.evaluation_cost import EvaluationCost
     from attar.neighbors import SampleInfo
     from attar.reports import Report
 
 __all__ = [
     "console",
+    "print_commands",
+    "print_cost",
     "print_json",
     "print_made",
     "print_manifest",
@@ -62,14 +65,15 @@ def print_pairs(values: Mapping[str, Any], title: str = "") -> None:
     console().print(table)
 
 
-def print_made(result: DistillResult) -> None:
-    """Say what a run made."""
+def print_made(result: DistillResult, decided: Mapping[str, str]) -> None:
+    """Say what a run made, and what was decided on the way."""
     each = f" ({result.ipc} per class)" if result.ipc else ""
     print_pairs(
         {
             "method": result.method,
             "samples": f"{result.samples}{each}",
             "bytes": f"{result.bytes:,} ({result.bytes_on_disk:,} on disk)",
+            **decided,
             "cost": f"{result.seconds.cpu:.0f} CPU seconds, {result.seconds.wall:.0f} s, "
             f"{result.peak_bytes / 2**20:.0f} MiB",
             "artifact": str(Path(result.run) / "artifact"),
@@ -135,6 +139,29 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
     )
 
 
+def print_commands(title: str, commands: Sequence[str]) -> None:
+    """Print commands to copy, a line each, however long."""
+    screen = console()
+    screen.print(f"\n {title}")
+    for command in commands:
+        screen.print(Text("   ").append(_text(command)), soft_wrap=True)
+
+
+def print_cost(cost: EvaluationCost) -> None:
+    """Say what an evaluation would take."""
+    print_pairs(
+        {
+            "data": cost.data,
+            "architecture": cost.architecture,
+            "protocol": cost.protocol,
+            **{f"networks {name}": n for name, n in cost.networks.items()},
+            "known already": cost.known,
+            "takes": str(cost).partition(": ")[2] or "nothing, all is known already",
+        },
+        title="would evaluate",
+    )
+
+
 def print_samples(samples: Sequence[SampleInfo]) -> None:
     """Print what each sample is like, and the real ones nearest to it."""
     worded = any(sample.described is not None for sample in samples)
@@ -156,6 +183,8 @@ def print_samples(samples: Sequence[SampleInfo]) -> None:
 
 def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
     """Say what an artifact is."""
+    from attar.artifact.decisions import decisions
+
     data, size, cost = manifest.data, manifest.size, manifest.cost
     made = "given as arrays" if manifest.kind == "given" else f"{manifest.kind} by {manifest.method.name}"
     rows = {
@@ -166,6 +195,7 @@ def print_manifest(manifest: Manifest, run: Path, picture: Path | None) -> None:
         "samples": f"{size.stored} stored, {size.decoded} decoded"
         + (f", {size.ipc} per class" if size.ipc else ""),
         "bytes": f"{size.bytes:,} ({size.bytes_on_disk:,} on disk)",
+        **decisions(manifest),
         "seed": manifest.seed,
         "cost": f"{cost.cpu:.0f} CPU seconds, {cost.wall:.0f} s",
         "made with": f"attar-core {manifest.environment.attar}, torch {manifest.environment.torch}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ import torch
 from attar.allocator import keep_memory
 from attar.api import load_task, name_of
 from attar.artifact import Artifact
+from attar.artifact.decisions import decisions
 from attar.cli import tables
 from attar.contracts import Task
 from attar.devices import find_device
@@ -57,6 +59,10 @@ class DistillResult(Record):
     sha256: str
     seconds: Seconds
     peak_bytes: int
+    splits: dict[str, int] = {}
+    shape: tuple[int, ...] = ()
+    device: str = ""
+    precision: str = ""
 
 
 class Plan(Record):
@@ -226,7 +232,7 @@ def distill(
     except Stopped as stopped:
         raise SystemExit(_stopped(stopped, place)) from None
     if first():
-        _say_made(artifact, place, as_json)
+        _say_made(artifact, place, _where(resolved, data, root), as_json)
     return 0
 
 
@@ -280,7 +286,28 @@ def _expected(found: Estimate) -> dict[str, str]:
     }
 
 
-def _say_made(artifact: Artifact, place: Path, as_json: bool) -> None:
+def _where(resolved: Resolved, data: str | None, root: Path | None) -> str:
+    """Return the options that name the data again; known data are found by what the set says of them."""
+    own = data is not None and data not in resolved.modality.datasets()
+    return (f" --data {shlex.quote(str(data))}" if own else "") + (
+        "" if root is None else f" --root {shlex.quote(str(root))}"
+    )
+
+
+def _next(place: Path, given: str) -> list[str]:
+    """Return the commands that go on from a run."""
+    run = shlex.quote(str(place))
+    return [
+        f"attar show {run}",
+        f"attar evaluate {run}{given} --dry-run",
+        f"attar evaluate {run}{given}",
+        f"attar report {run}",
+        f"attar train {run} --out {shlex.quote(str(place / 'network.safetensors'))}",
+        f"attar export {run} --format npz",
+    ]
+
+
+def _say_made(artifact: Artifact, place: Path, given: str, as_json: bool) -> None:
     manifest = artifact.manifest
     result = DistillResult(
         method=manifest.method.name,
@@ -293,11 +320,16 @@ def _say_made(artifact: Artifact, place: Path, as_json: bool) -> None:
         sha256=manifest.sha256,
         seconds=Seconds.of(manifest.cost),
         peak_bytes=manifest.cost.peak_bytes,
+        splits=manifest.data.splits,
+        shape=manifest.data.feature,
+        device=manifest.environment.device,
+        precision=manifest.environment.precision,
     )
     if as_json:
         tables.print_json(result)
-    else:
-        tables.print_made(result)
+        return
+    tables.print_made(result, decisions(manifest))
+    tables.print_commands("next", _next(place, given))
 
 
 def below(prefix: str, changes: Mapping[str, str]) -> dict[str, str]:

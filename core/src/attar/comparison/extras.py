@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attar.architectures import coupled
 from attar.artifact import Artifact
-from attar.baselines import Coresets, baseline_jobs
+from attar.baselines import Baselines, Coresets
 from attar.batch import Batch
 from attar.comparison.networks import set_jobs
 from attar.contracts import LabelKind, Task
@@ -114,8 +114,8 @@ class Extras:
                 found += set_jobs(self._bare, ("bare", method, str(seed)), artifact, self._arch)
         if "hard" in kinds and self._bare is not None:
             bare = self._bare
-            plain = baseline_jobs(bare, self._arch, self._per_class, self._dtype)
-            found += [replace(job, row=("random-bare", "hard")) for job in plain]
+            plain = Baselines(bare, ["random"], self._arch, self._per_class, self._dtype)
+            found += [replace(job, row=("random-bare", "hard")) for job in plain.random()]
         soft = [kind for kind in kinds if kind != "hard"]
         return found + (self._labeled(soft) if soft else [])
 

@@ -23,9 +23,9 @@ from attar.comparison.settings import ALL, CompareSettings, Policy
 from attar.contracts import StorageType, Task
 from attar.cost import Meter
 from attar.devices import find_device
-from attar.evaluation_jobs import BASELINES, EvaluationSettings, Evaluator
+from attar.evaluation_jobs import EvaluationSettings, Evaluator
 from attar.folders import OutputFolder
-from attar.jobs import Workers
+from attar.jobs import Workers, as_workers
 from attar.recipe import Precision
 from attar.registry import Registry
 from attar.reports import Score, Seconds
@@ -125,17 +125,20 @@ def compare(
     grid: Mapping[str, Sequence[Any]] | None = None,
     tune_seeds: int = 1,
     protocol: str | protocols.Protocol = "",
-    baselines: Sequence[str] = BASELINES,
+    baselines: str | Sequence[str] = "all",
     model: str | Callable[..., nn.Module] = "",
     equal_bytes: bool = True,
     ranking: bool = False,
     out: str | Path | None = None,
-    policy: Policy = "error",
-    device: str = "cpu",
+    force: bool = False,
+    allow_inexact: bool = False,
+    ipc_policy: Policy = "error",
+    steps: int | None = None,
+    device: str = "auto",
     dtype: StorageType = "float32",
-    precision: Precision = "fp32",
-    workers: Workers | None = None,
-    cache: Path | None = None,
+    precision: Precision = "auto",
+    workers: Workers | str | None = None,
+    cache: str | Path | None = None,
     show: bool = False,
     registry: Registry | None = None,
     **settings: Any,
@@ -153,15 +156,18 @@ def compare(
         tune_seeds: Sets per point of the grid.
         protocol: Name of a protocol, or a protocol: how networks are trained on every set; by default
             what suits the data.
-        baselines: Names of baselines.
+        baselines: Names of baselines, ``all`` that suit the data, or ``none``.
         model: Architecture of all networks, as text or as a function; see :func:`attar.distill`.
         equal_bytes: Whether random real samples of as many bytes as each set are evaluated too.
         ranking: Whether the trainings are added that DD-Ranking's scores take for learned labels
             and for use without augmentation; see :class:`attar.comparison.Ranking`.
         out: Folder of the comparison, which goes on from what is finished there; None keeps
             nothing but what is returned.
-        policy: For classes with too few samples: ``error``, ``cap`` or ``repeat``.
-        device: Where methods run: ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
+        force: Replace a comparison in `out` once the new one is complete.
+        allow_inexact: Resume runs although versions or device differ.
+        ipc_policy: For classes with too few samples: ``error``, ``cap`` or ``repeat``.
+        steps: Steps of every method that takes some; None takes each method's own number.
+        device: Where methods run: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``.
         dtype: Type that values are stored in.
         precision: ``fp32``; ``bf16`` for models of methods in bfloat16; ``auto`` for what suits each.
         workers: Processes of this machine, by default one per processor, or a cluster; each piece of work
@@ -169,7 +175,7 @@ def compare(
         cache: Folder of cached results, or None for the usual one.
         show: Whether progress is shown on standard error.
         registry: The plugins known; by default all that are installed.
-        settings: Settings of all methods that know them, such as ``steps=200``, or of one, such
+        settings: Settings of all methods that know them, such as ``lr=0.1``, or of one, such
             as ``**{"dm.steps": 200}``.
 
     Returns:
@@ -189,19 +195,20 @@ def compare(
             seed=seed,
             tune_seeds=tune_seeds,
             grid=dict(grid or {}),
-            settings=settings,
+            settings=settings if steps is None else {"steps": steps, **settings},
             dtype=dtype,
             precision=precision,
-            policy=policy,
+            policy=ipc_policy,
             protocol=chosen,
-            baselines=tuple(baselines),
+            baselines=baselines,
             model=named,
             equal_bytes=equal_bytes,
             ranking=ranking,
+            force=force,
+            workers=as_workers(workers),
             device=find_device(device),
-            cache=cache,
+            allow_inexact=allow_inexact,
+            cache=None if cache is None else Path(cache),
             show=show,
         )
-        if workers is not None:
-            asked = replace(asked, workers=workers)
         return compare_methods(task, asked, registry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from attar.baselines import baseline_jobs, equal_bytes_jobs
+from attar.baselines import Baselines, equal_bytes_jobs
 from attar.comparison.against import compared
 from attar.comparison.choice import Choice
 from attar.comparison.extras import Extras
@@ -80,8 +80,12 @@ def measure(
         sets=sets,
         made=made,
     )
-    jobs, bought = _jobs(plan, size, evaluator)
-    networks = train(evaluator, jobs, f"training networks on {task.name}, {ipc} per class")
+    baselines = Baselines(evaluator, size.names, plan.arch, size.per_class, plan.settings.dtype)
+    jobs, bought = _jobs(plan, size, evaluator, baselines)
+    doing = f"training networks on {task.name}, {ipc} per class"
+    networks = train(evaluator, jobs, doing)
+    tried = {row[1:]: found for row, found in networks.rows.items() if row[0] == "baseline"}
+    networks = networks.plus(train(evaluator, _beside(baselines.chosen(tried)), doing))
     rows, scores = baseline_rows(size, networks)
     whole = scores.get("whole", whole)
     found = [method_row(size, choice, networks, whole, scores.get("random")) for choice in choices]
@@ -90,13 +94,17 @@ def measure(
     return Measured(tuple(compared([*ranked, *found], networks)), equal, whole, networks.cpu)
 
 
-def _jobs(plan: Plan, size: Size, evaluator: Evaluator) -> tuple[list[Job], dict[int, tuple[int, int]]]:
-    """Return all networks, and for each budget of bytes the samples it buys and their bytes."""
+def _beside(jobs: Sequence[Job]) -> list[Job]:
+    return [replace(job, row=("baseline", *job.row)) for job in jobs]
+
+
+def _jobs(
+    plan: Plan, size: Size, evaluator: Evaluator, baselines: Baselines
+) -> tuple[list[Job], dict[int, tuple[int, int]]]:
+    """Return all networks but those that coresets wait for, and what samples each budget of bytes buys."""
     arch, dtype = plan.arch, plan.settings.dtype
-    jobs: list[Job] = []
-    if size.names:
-        found = baseline_jobs(evaluator, arch, size.per_class, dtype)
-        jobs += [replace(job, row=("baseline", *job.row)) for job in found]
+    # The longest jobs first, so that no processor waits for them at the end.
+    jobs = _beside(baselines.whole() + baselines.random() + baselines.tried())
     for method, sets in size.sets.items():
         for seed, artifact in sets.items():
             jobs += set_jobs(evaluator, ("set", method, str(seed)), artifact, arch)

@@ -28,6 +28,11 @@ class Networks:
     problems: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     cpu: float = 0.0
 
+    def plus(self, other: Networks) -> Networks:
+        """Return these and others, whose rows replace those that both have."""
+        problems = {**self.problems, **other.problems}
+        return Networks({**self.rows, **other.rows}, problems, self.cpu + other.cpu)
+
 
 def set_jobs(evaluator: Evaluator, row: tuple[str, ...], artifact: Artifact, arch: str) -> list[Job]:
     """Return the networks of a set, under the keys that ``attar evaluate`` keeps them by."""

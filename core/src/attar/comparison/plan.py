@@ -11,7 +11,7 @@ from attar.comparison.results import PlanRecord
 from attar.comparison.settings import ALL, CompareSettings, check_numbers
 from attar.contracts import Task
 from attar.errors import PluginError, UsageError
-from attar.evaluation_jobs import BASELINES
+from attar.evaluation_jobs import BASELINES, baselines_of
 from attar.recipe import RunRecipe, SizeRecipe
 from attar.registry import Registry
 from attar.settings import parse, unknown
@@ -126,10 +126,12 @@ def make_plan(task: Task, settings: CompareSettings, registry: Registry) -> Plan
         UsageError: If a name, a number or a setting is wrong, or the data do not suffice.
     """
     check_numbers(settings)
-    for name in settings.baselines:
-        if name not in BASELINES:
-            raise UsageError(unknown("baseline", name, BASELINES))
+    asked = baselines_of(settings.baselines, task)
     methods, named = _names(settings.methods, registry)
+    if "means" in named and not task.averages:
+        if "means" in settings.methods:
+            baselines_of(["means"], task)
+        named.remove("means")
     per_class = _check_data(task, settings)
     broken = {}
     for name in methods:
@@ -150,7 +152,7 @@ def make_plan(task: Task, settings: CompareSettings, registry: Registry) -> Plan
         for ipc in per_class
         for name in methods
     ]
-    wanted = {*settings.baselines, *named}
+    wanted = {*asked, *named}
     plan = Plan(
         settings=settings,
         arch=settings.model or task.architecture,

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 from attar.artifact import Environment
 from attar.contracts import LabelKind
 from attar.differences import Difference
+from attar.notebook import table_html
 from attar.protocols import Protocol
 from attar.reports import Score, Seconds
 from attar.settings import Record
@@ -221,3 +222,32 @@ class Comparison(Record):
     seconds: Seconds = Seconds(cpu=0.0, wall=0.0)
     environment: Environment
     ranking: bool = False
+
+    def __repr__(self) -> str:
+        """Return what was compared, and the best of each size, in one line."""
+        able = [row for row in self.rows if row.ipc is not None and row.accuracy is not None]
+        best: dict[int | None, Row] = {}
+        for row in sorted(able, key=lambda row: row.accuracy.mean if row.accuracy else 0.0):
+            best[row.ipc] = row
+        found = ", ".join(f"{row.method} {row.accuracy} % with {ipc} per class" for ipc, row in best.items())
+        return (
+            f"<Comparison on {self.data} with {self.architecture}: {len(self.rows)} rows"
+            f"{'; best ' if found else ''}{found}>"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                row.method,
+                "" if row.ipc is None else str(row.ipc),
+                row.problem if row.accuracy is None else str(row.accuracy),
+                "" if row.bytes is None else f"{row.bytes:,}",
+                f"{row.n_sets} × {row.n_networks}" if row.n_sets else "",
+            )
+            for row in self.rows
+        ]
+        title = f"{self.data}, {self.architecture}, protocol {self.protocol.name}"
+        columns = ("trained on", "per class", "test accuracy, %", "bytes", "sets × networks")
+        return table_html(title, columns, rows)

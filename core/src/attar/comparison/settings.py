@@ -12,7 +12,6 @@ import torch
 
 from attar.contracts import StorageType
 from attar.errors import UsageError
-from attar.evaluation_jobs import BASELINES
 from attar.jobs import Workers, default_workers
 from attar.protocols import Protocol
 from attar.recipe import Precision
@@ -49,7 +48,7 @@ class CompareSettings:
         checkpoint_every: Steps between checkpoints of a run.
         policy: What happens where a class has fewer samples than are asked for.
         protocol: How networks are trained on every set.
-        baselines: Baselines, by name.
+        baselines: Baselines by name, ``all`` that suit the data, or ``none``.
         model: Architecture of all networks; methods that name none of their own match on it too.
             "" takes the task's.
         equal_bytes: Whether random real samples of as many bytes as each set are evaluated.
@@ -75,7 +74,7 @@ class CompareSettings:
     precision: Precision = "fp32"
     checkpoint_every: int = 100
     policy: Policy = "error"
-    baselines: Sequence[str] = BASELINES
+    baselines: str | Sequence[str] = "all"
     model: str = ""
     equal_bytes: bool = True
     ranking: bool = False

@@ -6,6 +6,7 @@ batches and models only. The core's runner and evaluation know nothing else.
 """
 
 from attar.contracts.data import (
+    SPLITS,
     Augment,
     Clock,
     Domain,
@@ -33,6 +34,7 @@ from attar.contracts.matching import (
 )
 
 __all__ = [
+    "SPLITS",
     "Augment",
     "Clock",
     "Context",

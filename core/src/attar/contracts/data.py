@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, get_args, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +15,7 @@ from attar.errors import UsageError
 from attar.protocols import Protocol as TrainingProtocol
 
 __all__ = [
+    "SPLITS",
     "Augment",
     "Clock",
     "Domain",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 Split: TypeAlias = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+"""The names of the splits."""
 LabelKind: TypeAlias = Literal["hard", "probability", "regression"]
 """What a set's targets are: none beyond the class, probabilities, or real values.
 
@@ -291,6 +294,10 @@ class Task(Protocol):
     @property
     def license(self) -> str:
         """License of the data as their owner states it, such as ``mit``, or ``unknown``."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of samples is a sample; not so for nodes of a graph, or texts as tokens."""
 
     @property
     def architecture(self) -> str:

@@ -12,7 +12,8 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,18 +24,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from attar.cache import cache_root
+from attar.encoded.bad import Bad, OnBad, leave_out, reason, refuse
 from attar.encoded.source import Decoder, EncodedSource
 from attar.errors import UsageError
 from attar.files import disk_errors
 from attar.plugins import CacheMode
 from attar.progress import progress, silent
-from attar.tensor.items import Items
+from attar.tensor.items import Items, ItemsView
 
-__all__ = ["SECTION", "DecodedItems", "MappedItems", "items_of"]
+__all__ = ["SECTION", "DecodedItems", "DecodedSplits", "MappedItems", "items_of", "splits_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +178,54 @@ def _pool(threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
         pool.shutdown(cancel_futures=True)
 
 
+@dataclass(frozen=True)
+class DecodedSplits:
+    """Samples of several splits, brought to one form.
+
+    Attributes:
+        items: The samples of each split, without what could not be read.
+        skipped: Names of the samples that could not be read.
+    """
+
+    items: Mapping[str, Items]
+    skipped: tuple[str, ...] = ()
+
+
+def splits_of(
+    sources: Mapping[str, EncodedSource],
+    decoder: Decoder,
+    *,
+    cache: CacheMode,
+    threads: int,
+    show: bool = False,
+    bad: OnBad = "error",
+) -> DecodedSplits:
+    """Return the samples of the splits of one data set as items.
+
+    Args:
+        sources: The encoded samples of each split; those called ``train`` keep every class.
+        decoder: What decodes them.
+        cache: As for :func:`items_of`.
+        threads: Threads that read and decode.
+        show: Whether progress is shown.
+        bad: What happens where samples cannot be read.
+
+    Raises:
+        UsageError: If files are damaged and not left out, or the cache cannot be written.
+    """
+    whole = {split: _items(source, decoder, cache, threads, show) for split, source in sources.items()}
+    if bad == "error":
+        refuse([each for _, found in whole.values() for each in found], decoder.noun)
+    items: dict[str, Items] = {}
+    skipped: list[str] = []
+    for split, (every, found) in whole.items():
+        skipped += leave_out(found, sources[split], decoder.noun, training=split == "train")
+        good = torch.ones(len(every.labels), dtype=torch.bool)
+        good[[each.row for each in found]] = False
+        items[split] = ItemsView(every, good.nonzero()[:, 0]) if found else every
+    return DecodedSplits(items, tuple(skipped))
+
+
 def items_of(
     source: EncodedSource, decoder: Decoder, *, cache: CacheMode, threads: int, show: bool = False
 ) -> Items:
@@ -191,8 +241,15 @@ def items_of(
         show: Whether progress is shown.
 
     Raises:
-        UsageError: If a file is damaged, or the cache cannot be written.
+        UsageError: If files are damaged, or the cache cannot be written.
     """
+    return splits_of({"train": source}, decoder, cache=cache, threads=threads, show=show).items["train"]
+
+
+def _items(
+    source: EncodedSource, decoder: Decoder, cache: CacheMode, threads: int, show: bool
+) -> tuple[Items, list[Bad]]:
+    """Return all samples of a source, and those of them that cannot be read and hold nothing."""
     from filelock import FileLock
 
     folder = cache_root() / SECTION
@@ -212,17 +269,46 @@ def items_of(
     index = folder / f"{source.stamp()}.npy"
     with FileLock(f"{index}.lock"):
         hashes = _known_hashes(index, len(source))
-        if keep:
-            path = None if hashes is None else _values_file(folder, hashes, decoder)
-            if hashes is None or path is None or not path.is_file():
-                hashes, path = _build(source, decoder, folder, threads, show)
-                _write_array(index, hashes)
-            return MappedItems(path, source.labels, hashes, decoder, _names(source))
-        if hashes is None:
+        path = None if hashes is None or not keep else _values_file(folder, hashes, decoder)
+        bad = (
+            None
+            if hashes is None or (keep and not (path and path.is_file()))
+            else _bad(source, hashes, decoder)
+        )
+        if hashes is None or bad is None:
             logger.info("reading every %s once, to tell later whether one was changed", decoder.noun)
-            hashes = _read_hashes(source, decoder.noun, threads, show)
+            hashes, bad, path = _read(source, decoder, folder if keep else None, threads, show)
             _write_array(index, hashes)
-    return DecodedItems(source, decoder, hashes, threads)
+    if path is not None:
+        return MappedItems(path, source.labels, hashes, decoder, _names(source)), bad
+    return DecodedItems(source, decoder, hashes, threads), bad
+
+
+def _bad(source: EncodedSource, hashes: NDArray[Any], decoder: Decoder) -> list[Bad] | None:
+    """Return the samples that an index marks as bad and that still are; None if one can be read by now."""
+    rows = set(np.flatnonzero(hashes.sum(axis=1) == 0).tolist())
+    found: list[Bad] = []
+    for row, read in enumerate(source.scan() if rows else ()):
+        if len(found) == len(rows):
+            break
+        if row not in rows:
+            continue
+        _, sample, wrong = _decoded(read, decoder, source.where(row))
+        if sample is not None:
+            return None
+        found.append(Bad(row, wrong))
+    return found
+
+
+def _decoded(
+    read: Callable[[], bytes], decoder: Decoder, where: str
+) -> tuple[bytes, NDArray[Any] | None, str]:
+    """Return the hash of a sample's bytes and the sample; or zeros, None and what is wrong with it."""
+    try:
+        data = read()
+        return _hash(data), decoder(data, where), ""
+    except UsageError as error:
+        return bytes(_DIGEST), None, reason(error)
 
 
 def _names(source: EncodedSource) -> tuple[str, ...]:
@@ -271,44 +357,57 @@ def _pieces(
         raise UsageError(f"{done:,} {noun}s were found where {len(source):,} were announced; repair the data")
 
 
-def _read_hashes(source: EncodedSource, noun: str, threads: int, show: bool) -> NDArray[Any]:
+def _read(
+    source: EncodedSource, decoder: Decoder, folder: Path | None, threads: int, show: bool
+) -> tuple[NDArray[Any], list[Bad], Path | None]:
+    """Read and decode every sample; return the hashes, what is bad, and the file of values if one is kept.
+
+    The hash of a sample that cannot be read is zero, and so are its values.
+    """
     hashes = np.empty((len(source), _DIGEST), dtype=np.uint8)
-    with _pool(threads) as each:
-        for piece in _pieces(source, show, "reading", noun):
-            found = each(lambda pair: _hash(pair[1]()), piece)
-            for (row, _), digest in zip(piece, found, strict=True):
+    bad: list[Bad] = []
+    nothing = np.zeros(decoder.feature, dtype=decoder.dtype)
+
+    def work(pair: tuple[int, Callable[[], bytes]]) -> tuple[bytes, NDArray[Any] | None, str]:
+        return _decoded(pair[1], decoder, source.where(pair[0]))
+
+    def samples(each: Callable[..., Iterator[Any]], doing: str) -> Iterator[NDArray[Any]]:
+        for piece in _pieces(source, show, doing, decoder.noun):
+            for (row, _), (digest, sample, wrong) in zip(piece, each(work, piece), strict=True):
                 hashes[row] = np.frombuffer(digest, dtype=np.uint8)
-    return hashes
+                if sample is None:
+                    bad.append(Bad(row, wrong))
+                yield nothing if sample is None else sample
+
+    with _pool(threads) as each:
+        if folder is None:
+            deque(samples(each, "reading"), maxlen=0)
+            return hashes, bad, None
+        aside = folder / f".{uuid.uuid4().hex[:8]}.npy"
+        try:
+            _write_values(aside, samples(each, "decoding"), (len(source), *decoder.feature), decoder.dtype)
+            path = _values_file(folder, hashes, decoder)
+            # Another process may have the same values mapped, which some systems do not let go.
+            if not path.is_file():
+                with disk_errors(path):
+                    os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+    return hashes, bad, path
 
 
-def _build(
-    source: EncodedSource, decoder: Decoder, folder: Path, threads: int, show: bool
-) -> tuple[NDArray[Any], Path]:
-    """Read and decode every sample; return the hashes and the file of values."""
-    hashes = np.empty((len(source), _DIGEST), dtype=np.uint8)
-    aside = folder / f".{uuid.uuid4().hex[:8]}.npy"
-
-    def work(pair: tuple[int, Callable[[], bytes]]) -> tuple[bytes, NDArray[Any]]:
-        data = pair[1]()
-        return _hash(data), decoder(data, source.where(pair[0]))
-
-    try:
-        # Written in order rather than through a mapping: a full disk is then an error, not a crash.
-        with disk_errors(aside), open(aside, "wb") as file, _pool(threads) as each:
-            kind = np.lib.format.dtype_to_descr(np.dtype(decoder.dtype))
-            header = {"descr": kind, "fortran_order": False, "shape": (len(source), *decoder.feature)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for piece in _pieces(source, show, "decoding", decoder.noun):
-                for (row, _), (digest, sample) in zip(piece, each(work, piece), strict=True):
-                    hashes[row] = np.frombuffer(digest, dtype=np.uint8)
-                    file.write(np.ascontiguousarray(sample).data)
-            file.flush()
-            os.fsync(file.fileno())
-        path = _values_file(folder, hashes, decoder)
-        # Another process may have the same values mapped, which some systems do not let go.
-        if not path.is_file():
-            with disk_errors(path):
-                os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return hashes, path
+def _write_values(
+    path: Path, samples: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: DTypeLike
+) -> None:
+    # Written in order rather than through a mapping: a full disk is then an error, not a crash.
+    with disk_errors(path), open(path, "wb") as file:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        for sample in samples:
+            file.write(np.ascontiguousarray(sample).data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from itertools import chain
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
-__all__ = ["Decoder", "EncodedSource", "Media"]
+from attar.errors import UsageError
+
+__all__ = ["Decoder", "EncodedSource", "Media", "heads"]
+
+Head = TypeVar("Head")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,5 +105,38 @@ class Decoder(Protocol):
         """Return a sample of shape ``feature``.
 
         Raises:
-            UsageError: Naming `where`, if the bytes are none.
+            UsageError: Naming `where`, if the bytes are none. What is wrong comes first, and behind
+                a semicolon what to do about it.
         """
+
+
+def heads(source: EncodedSource, read: Callable[[bytes, str], Head], most: int) -> list[Head]:
+    """Return what some samples say of themselves, evenly spread or the first, to choose a form by.
+
+    Samples that cannot be read say nothing: what becomes of them is decided where all are decoded.
+
+    Args:
+        source: The samples.
+        read: Called with the bytes of a sample and what it is called in errors.
+        most: How many are read where they can be.
+
+    Raises:
+        UsageError: As `read` does for the first, if none of all can be read.
+    """
+    spread = range(0, len(source), -(-len(source) // most)) if source.random_access else range(most)
+    found: list[Head] = []
+    first: UsageError | None = None
+    rows: Iterator[tuple[int, Callable[[], bytes]]] = enumerate(source.scan())
+    if source.random_access:
+        others = (row for row in range(len(source)) if row not in spread)
+        rows = ((row, partial(source.fetch, row)) for row in chain(spread, others))
+    for tried, (row, fetch) in enumerate(rows):
+        if found and tried >= len(spread):
+            break
+        try:
+            found.append(read(fetch(), source.where(row)))
+        except UsageError as error:
+            first = first or error
+    if first is not None and not found:
+        raise first
+    return found

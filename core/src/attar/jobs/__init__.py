@@ -21,6 +21,7 @@ __all__ = [
     "Processes",
     "RayCluster",
     "Workers",
+    "as_workers",
     "crew",
     "default_workers",
     "in_others",
@@ -60,6 +61,11 @@ def parse_workers(text: str | None) -> Workers:
             f"ray,address=10.0.0.1:6379,gpus=1"
         )
     return parse(RayCluster, dict(pair.split("=", 1) for pair in pairs), "ray")
+
+
+def as_workers(asked: Workers | str | None) -> Workers:
+    """Return workers that are given as such, as text for :func:`parse_workers`, or by default."""
+    return parse_workers(asked) if asked is None or isinstance(asked, str) else asked
 
 
 def in_others(count: int, workers: Workers) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from attar.artifact import Artifact, Manifest, load
+from attar.artifact.decisions import decisions
 from attar.errors import UsageError
 from attar.files import read_json
 from attar.pages.blocks import Block, Code, Facts, Part, Section, Table, Told
@@ -188,6 +189,7 @@ def _provenance(manifest: Manifest) -> Section:
         "real data": f"{data.name} ({data.modality})",
         "license of these": data.license,
         "fingerprint of these": data.fingerprint,
+        **decisions(manifest),
         "method": method.name,
         "source": method.reference,
         "made for": method.model or "no architecture",

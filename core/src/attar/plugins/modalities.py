@@ -116,7 +116,8 @@ class Described(Protocol):
 
         The artifact stores it and the modality gets it back in :class:`DataInfo`, so that a picture
         can show a set beside its data without having them. It is small, and nothing in it depends
-        on the labels of the test split.
+        on the labels of the test split. Commands show ``form``, a sentence on what samples were
+        brought to and why, ``drawn``, the splits that the data do not name, and ``skipped``.
         """
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from attar.batch import Batch
 from attar.contracts import Task
@@ -66,35 +66,23 @@ def check_averages(task: Task, selector: Selector, name: str) -> None:
     Raises:
         UsageError: Naming another kind of selector.
     """
-    if isinstance(selector, Averages) and not isinstance(
-        task.gather(torch.zeros(1, dtype=torch.int64)).inputs, Tensor
-    ):
+    if isinstance(selector, Averages) and not task.averages:
         raise UsageError(
             f"{name!r} averages samples, and those of {task.name!r} are more than numbers; choose a selector "
             f"of real samples, such as k-means"
         )
 
 
-def _means(
-    task: Task, selector: Averages, per_class: Sequence[int], model: nn.Module | None, seed: int, name: str
-) -> Means:
-    rows, sizes = [], []
-    for label, wanted in enumerate(per_class):
-        own = (task.labels == label).nonzero()[:, 0]
-        n = min(wanted, len(own))
-        if n == 0:
-            continue
-        features = class_features(task, model, own)
-        groups = selector.groups(features, n, derive(seed, "select", name, label))
-        counts = torch.bincount(groups, minlength=n)
-        if len(groups) != len(own) or len(counts) != n or int(counts.min()) < 1:
-            raise InternalError(
-                f"the selector {name!r} made groups of {counts.tolist()} where {n} of {len(own)} rows were "
-                f"asked for"
-            )
-        rows.append(own[groups.argsort(stable=True)])
-        sizes.append(counts)
-    return Means(torch.cat(rows), torch.cat(sizes))
+def _groups(selector: Averages, features: Tensor, n: int, gen: Generator, name: str) -> tuple[Tensor, Tensor]:
+    """Return the rows of a class, group by group, and how many each group has."""
+    groups = selector.groups(features, n, gen)
+    counts = torch.bincount(groups, minlength=n)
+    if len(groups) != len(features) or len(counts) != n or int(counts.min()) < 1:
+        raise InternalError(
+            f"the selector {name!r} made groups of {counts.tolist()} where {n} of {len(features)} rows were "
+            f"asked for"
+        )
+    return groups.argsort(stable=True), counts
 
 
 def select_many(
@@ -103,8 +91,8 @@ def select_many(
     per_class: Sequence[int],
     model: nn.Module | None,
     seed: int,
-) -> dict[str, Selection]:
-    """Choose ``per_class[c]`` training rows of each class c, or all it has where those are fewer.
+) -> dict[str, Selection | Means]:
+    """Choose ``per_class[c]`` samples of each class c, or as many as it has rows where those are fewer.
 
     Features of a class are computed once for all rules and then dropped.
 
@@ -116,9 +104,13 @@ def select_many(
         seed: Seed of the choice.
 
     Raises:
+        UsageError: If a rule averages samples that have no mean.
         InternalError: If a rule returns rows that are no distinct rows of the class.
     """
+    for name, selector in selectors.items():
+        check_averages(task, selector, name)
     chosen: dict[str, list[Tensor]] = {name: [] for name in selectors}
+    sizes: dict[str, list[Tensor]] = {name: [] for name in selectors}
     short = []
     need_features = any(selector.uses_features for selector in selectors.values())
     for label, wanted in enumerate(per_class):
@@ -130,10 +122,20 @@ def select_many(
             continue
         features = class_features(task, model, rows) if need_features else torch.empty(len(rows), 0)
         for name, selector in selectors.items():
-            own = selector.select(features, n, derive(seed, "select", name, label))
-            _check(own, n, len(rows), name)
+            gen = derive(seed, "select", name, label)
+            if isinstance(selector, Averages):
+                own, counts = _groups(selector, features, n, gen, name)
+                sizes[name].append(counts)
+            else:
+                own = selector.select(features, n, gen)
+                _check(own, n, len(rows), name)
             chosen[name].append(rows[own])
-    return {name: Selection(rows=torch.cat(pieces), short=tuple(short)) for name, pieces in chosen.items()}
+    return {
+        name: Means(torch.cat(pieces), torch.cat(sizes[name]))
+        if isinstance(selectors[name], Averages)
+        else Selection(rows=torch.cat(pieces), short=tuple(short))
+        for name, pieces in chosen.items()
+    }
 
 
 def _check(own: Tensor, n: int, have: int, name: str) -> None:
@@ -152,7 +154,4 @@ def select(
     name: str,
 ) -> Selection | Means:
     """Choose samples by one rule, real ones or means of such; see :func:`select_many`."""
-    if isinstance(selector, Averages):
-        check_averages(task, selector, name)
-        return _means(task, selector, per_class, model, seed, name)
     return select_many(task, {name: selector}, per_class, model, seed)[name]

@@ -163,7 +163,7 @@ class TensorModality:
             augment=self.augmentation(name, options),
             options=options.model_dump(mode="json"),
             license=license,
-            about=about or {},
+            about={**(about or {}), **({"drawn": list(parts.drawn)} if parts.drawn else {})},
             fitted=fitted,
             registry=self.registry,
         )

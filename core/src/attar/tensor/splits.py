@@ -70,11 +70,13 @@ class Parts:
         train: Training samples.
         validation: What of them is held out for choices, or None.
         test: Test samples.
+        drawn: Which of ``test`` and ``validation`` were drawn, since the data do not name them.
     """
 
     train: Items
     validation: Items | None = None
     test: Items
+    drawn: tuple[str, ...] = ()
 
 
 def split(train: Items, test: Items | None, classes: int, options: SplitOptions) -> Parts:
@@ -89,12 +91,14 @@ def split(train: Items, test: Items | None, classes: int, options: SplitOptions)
     Raises:
         UsageError: If nothing would be left, or labels lie outside of the classes.
     """
+    drawn = ["test"] if test is None else []
     if test is None:
         train, test = holdout(train, options.test, classes, options.split_seed, "test")
     validation: Items | None = None
     if options.validation > 0:
         train, validation = holdout(train, options.validation, classes, options.split_seed, "validation")
-    return Parts(train=train, validation=validation, test=test)
+        drawn.append("validation")
+    return Parts(train=train, validation=validation, test=test, drawn=tuple(drawn))
 
 
 def split_rows(labels: NDArray[Any], classes: int, options: SplitOptions) -> Mapping[Split, NDArray[Any]]:
@@ -152,7 +156,10 @@ def split_by_group(
     if options.validation > 0:
         kept, own = draw.without(kept, draw.some(kept, options.validation, "validation"), "validation")
         validation = ItemsView(items, own)
-    return Parts(train=ItemsView(items, kept), validation=validation, test=ItemsView(items, held))
+    drawn = ("test",) if validation is None else ("test", "validation")
+    return Parts(
+        train=ItemsView(items, kept), validation=validation, test=ItemsView(items, held), drawn=drawn
+    )
 
 
 @dataclass(frozen=True)

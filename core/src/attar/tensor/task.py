@@ -21,6 +21,7 @@ from attar.protocols import PROTOCOLS, Protocol
 from attar.registry import Registry
 from attar.rows import RowsByClass
 from attar.settings import parse
+from attar.shown import task_html, task_line
 from attar.tensor.items import Items, ItemsView, RelabeledItems, check_labels, sample_name
 from attar.tensor.preprocess import Standardize
 from attar.tensor.synthetic import make_set
@@ -28,7 +29,7 @@ from attar.tensor.synthetic import make_set
 __all__ = ["Architecture", "TensorTask"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TensorTask:
     """Real data of shape ``(n, *feature)`` with a held-out validation and a test split.
 
@@ -82,6 +83,18 @@ class TensorTask:
                     f"the {split} samples of {self.name!r} have shape {items.feature}, "
                     f"the training samples {self.train.feature}; make them equal"
                 )
+
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of samples is a sample, as of numbers that have a unit."""
+        return True
+
+    def __repr__(self) -> str:
+        """Return what the task is in one line."""
+        return task_line(self)
+
+    def _repr_html_(self) -> str:
+        return task_html(self)
 
     def _items(self, split: str) -> Items | None:
         items: Items | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]

@@ -34,6 +34,11 @@ def law_task_is_complete(case: ModalityCase) -> None:
         isinstance(classes, tuple) and len(set(classes)) == len(classes) > 0,
         f"its classes must be a tuple of distinct names, but are {classes!r}",
     )
+    inputs = case.task.gather(torch.zeros(1, dtype=torch.int64)).inputs
+    require(
+        not case.task.averages or (isinstance(inputs, torch.Tensor) and inputs.is_floating_point()),
+        "its task says that samples can be averaged, but they are more than real numbers",
+    )
     sizes = {split: case.task.size(split) for split in _SPLITS}
     require(
         sizes["train"] == len(case.task.labels) > 0 and sizes["test"] > 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attar.encoded import BadOptions
 from attar.errors import UsageError
 from attar.plugins import DataInfo
 from attar.settings import parse
@@ -15,7 +16,7 @@ from attar_audio.front_end import FrontEnd, KindName
 __all__ = ["AudioOptions", "form_of"]
 
 
-class AudioOptions(GroupOptions):
+class AudioOptions(BadOptions, GroupOptions):
     """How recordings are loaded, and what networks see of them.
 
     Attributes:

@@ -94,7 +94,7 @@ class AudioModality(TensorModality):
             preprocess=Standardize.fit(parts.train, axis=1),
             license=found.license,
             # Rate and length may have been chosen by the data.
-            about={"front_end": found.form.model_dump(mode="json")},
+            about={"front_end": found.form.model_dump(mode="json"), **found.about},
             fitted="" if options.rate and options.seconds else "the rate or length (data.rate, data.seconds)",
         )
 

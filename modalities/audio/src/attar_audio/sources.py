@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from attar.encoded import Columns, EncodedSource, find_splits, items_of
+from attar.encoded import Columns, EncodedSource, about_bad, find_splits, heads, splits_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
 from attar.tensor.given import as_array, read_given
+from attar.tensor.items import sample_name
 from attar.tensor.splits import groups_of
 from numpy.typing import NDArray
 
-from attar_audio.clips import SOUNDS, ClipDecoder, Header, fitted, header
+from attar_audio.clips import SOUNDS, ClipDecoder, fitted, header
 from attar_audio.form import AudioOptions
 from attar_audio.front_end import FrontEnd
 from attar_audio.tones import RATE, tones
@@ -47,6 +49,7 @@ class Recordings:
         form: What recordings were brought to.
         groups: Group of each training and then each test recording, or None.
         license: License of the recordings as their owners state it, or ``unknown``.
+        about: What else artifacts say of the data.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Recordings:
     form: FrontEnd
     groups: tuple[str, ...] | None = None
     license: str = "unknown"
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recordings_at(path: Path, options: AudioOptions, request: LoadRequest) -> Recordings:
@@ -85,24 +89,40 @@ def encoded(
         UsageError: If a file is damaged, or names have no group.
     """
     form = options.form(*_suited(train, options))
-
-    def made(source: EncodedSource) -> Items:
-        return items_of(source, ClipDecoder(form), cache=request.cache, threads=_THREADS, show=request.show)
-
+    named = {"train": train, "validation": validation, "test": test}
+    decoded = splits_of(
+        {split: source for split, source in named.items() if source is not None},
+        ClipDecoder(form),
+        cache=request.cache,
+        threads=_THREADS,
+        show=request.show,
+        bad=options.bad,
+    )
+    items = decoded.items
     groups = None
     if options.group_pattern:
-        names = [source.name(row) for source in (train, test) if source for row in range(len(source))]
+        parts = [items[split] for split in ("train", "test") if split in items]
+        names = [sample_name(part, row) for part in parts for row in range(len(part.labels))]
         groups = tuple(groups_of(names, options.group_pattern))
     return Recordings(
         name=name,
         classes=train.classes,
-        train=made(train),
-        test=None if test is None else made(test),
-        validation=None if validation is None else made(validation),
+        train=items["train"],
+        test=items.get("test"),
+        validation=items.get("validation"),
         form=form,
         groups=groups,
         license=license,
+        about={"form": _told(form, options), **about_bad(decoded.skipped)},
     )
+
+
+def _told(form: FrontEnd, options: AudioOptions) -> str:
+    """Return what recordings are brought to, and why, in words."""
+    shape = f"{form.seconds:g} s at {form.rate:,} Hz"
+    if options.rate and options.seconds:
+        return shape
+    return f"{shape}, by the recordings; data.seconds and data.rate choose others"
 
 
 def _suited(source: EncodedSource, options: AudioOptions) -> tuple[int, float]:
@@ -112,15 +132,9 @@ def _suited(source: EncodedSource, options: AudioOptions) -> tuple[int, float]:
     """
     if options.rate and options.seconds:
         return options.rate, options.seconds
-    heads: list[Header] = []
-    if source.random_access:
-        for row in range(0, len(source), -(-len(source) // _MOST_HEADS)):
-            heads.append(header(source.fetch(row), source.where(row)))
-    else:
-        for row, read in zip(range(_MOST_HEADS), source.scan(), strict=False):
-            heads.append(header(read(), source.where(row)))
-    rate = min(Counter(head.rate for head in heads).most_common(1)[0][0], _MOST_RATE)
-    lengths = sorted(head.seconds for head in heads)
+    found = heads(source, header, _MOST_HEADS)
+    rate = min(Counter(head.rate for head in found).most_common(1)[0][0], _MOST_RATE)
+    lengths = sorted(head.seconds for head in found)
     covering = lengths[min(len(lengths) - 1, int(_COVERED * len(lengths)))]
     # In tenths, so that a few more recordings do not make another form; a hundredth may be cut.
     seconds = min(max(0.1, np.ceil((covering - 0.01) * 10) / 10), _MOST_SECONDS)

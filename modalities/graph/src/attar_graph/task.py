@@ -18,6 +18,7 @@ from attar.labels import renumbered
 from attar.registry import Registry
 from attar.rows import RowsByClass
 from attar.settings import parse
+from attar.shown import task_html, task_line
 from torch import Generator, Tensor, nn
 
 from attar_graph.facts import GraphFacts
@@ -56,7 +57,7 @@ class Part:
         return Batch(neighborhood(self.graph, self.index[rows], fanout, gen), self.labels[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GraphTask:
     """Nodes of one graph to classify.
 
@@ -98,6 +99,14 @@ class GraphTask:
     augment = None
     protocols = PROTOCOLS
     axes = ("feature",)
+    averages = False
+
+    def __repr__(self) -> str:
+        """Return what the task is in one line."""
+        return task_line(self)
+
+    def _repr_html_(self) -> str:
+        return task_html(self)
 
     def _part(self, split: str) -> Part | None:
         part: Part | None = {"train": self.train, "validation": self.validation, "test": self.test}[split]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from attar.encoded import FolderSource, Media
@@ -10,7 +11,7 @@ from attar.encoded import read_folder as read_class_folder
 
 from attar_image.decode import MOST_BYTES, Form, is_gray, opened
 
-__all__ = ["IMAGES", "common_form", "read_folder"]
+__all__ = ["IMAGES", "Head", "common_form", "head", "read_folder"]
 
 IMAGES = Media(
     noun="image",
@@ -38,19 +39,35 @@ def read_folder(folder: Path, classes: Sequence[str] | None = None) -> FolderSou
     return read_class_folder(folder, IMAGES, classes)
 
 
-def common_form(heads: Iterator[tuple[bytes, str]]) -> Form:
-    """Return the form that suits images, from the headers of some of them.
+@dataclass(frozen=True)
+class Head:
+    """What an image says of itself.
+
+    Attributes:
+        side: The shorter side, in pixels.
+        gray: Whether it has shades but no colors.
+    """
+
+    side: int
+    gray: bool
+
+
+def head(data: bytes, where: str) -> Head:
+    """Return what the header of an encoded image says.
+
+    Raises:
+        UsageError: Naming `where`, if it is none.
+    """
+    with opened(data, where) as image:
+        return Head(min(image.size), is_gray(image))
+
+
+def common_form(heads: Sequence[Head]) -> Form:
+    """Return the form that suits images.
 
     Channels are 1 if all are gray. The side is the median of the shorter sides, brought down
     to the nearest of 8, 16, 28, 32, 64, 96, 128.
-
-    Args:
-        heads: Bytes of encoded images, and what they are called in errors.
     """
-    sides, gray = [], True
-    for data, where in heads:
-        with opened(data, where) as image:
-            sides.append(min(image.size))
-            gray = gray and is_gray(image)
-    middle = sorted(sides)[len(sides) // 2]
-    return Form(channels=1 if gray else 3, side=max((side for side in _SIDES if side <= middle), default=8))
+    middle = sorted(each.side for each in heads)[len(heads) // 2]
+    side = max((side for side in _SIDES if side <= middle), default=8)
+    return Form(channels=1 if all(each.gray for each in heads) else 3, side=side)

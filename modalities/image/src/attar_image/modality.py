@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from attar.batch import Batch
 from attar.contracts import SyntheticSet, Task
+from attar.encoded import BadOptions
 from attar.errors import UsageError
 from attar.plugins import DataInfo, Exhibit, Export, LoadRequest
 from attar.render import sample_picture
@@ -34,7 +35,7 @@ _DIGITS = "1,797 handwritten digits of 8 × 8 pixels (scikit-learn)"
 Channels = Annotated[Literal[0, 1, 3], BeforeValidator(int)]
 
 
-class ImageOptions(SplitOptions):
+class ImageOptions(BadOptions, SplitOptions):
     """How images are loaded.
 
     Attributes:
@@ -166,6 +167,7 @@ class ImageModality(TensorModality):
             preprocess=preprocess,
             license=images.license,
             fitted="" if options.size or known else "the size of the pictures (data.size)",
+            about=images.about,
         )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attar.encoded import Columns, EncodedSource, find_splits, items_of
+from attar.encoded import Columns, EncodedSource, about_bad, find_splits, heads, splits_of
 from attar.errors import UsageError
 from attar.plugins import GivenData, LoadRequest
 from attar.tensor import ArrayItems, Items
@@ -17,7 +17,7 @@ from attar.tensor.builtin import digits_arrays
 from attar.tensor.given import read_given
 
 from attar_image.decode import Form, ImageDecoder, opened, used_levels
-from attar_image.folder import IMAGES, common_form
+from attar_image.folder import IMAGES, common_form, head
 from attar_image.given import channels_first, scale_of, to_pixels
 from attar_image.public import PUBLIC, load_public
 
@@ -46,6 +46,7 @@ class Images:
         test: Test images, or None to draw them from the training images.
         scale: Value that means white.
         license: License of the images as their owners state it, or ``unknown``.
+        about: What else artifacts say of the data.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Images:
     test: Items | None
     scale: float = 255.0
     license: str = "unknown"
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def digits() -> Images:
@@ -102,40 +104,38 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
         UsageError: If there are none, or they do not fit.
     """
     found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
+    sources = {"train": found.train} | ({} if found.test is None else {"test": found.test})
     _tell_faint(found.train, found.name)
-    decoder = ImageDecoder(_form(found.train, options))
-    items = [
-        items_of(source, decoder, cache=request.cache, threads=_THREADS, show=request.show)
-        for source in (found.train, found.test)
-        if source is not None
-    ]
+    form = _form(found.train, options)
+    decoded = splits_of(
+        sources,
+        ImageDecoder(form),
+        cache=request.cache,
+        threads=_THREADS,
+        show=request.show,
+        bad=options.bad,
+    )
     return Images(
         name=found.name,
         classes=found.train.classes,
-        train=items[0],
-        test=items[1] if len(items) > 1 else None,
+        train=decoded.items["train"],
+        test=decoded.items.get("test"),
+        about={"form": _told(form, options), **about_bad(decoded.skipped)},
     )
 
 
-def _first(source: EncodedSource, most: int) -> Iterator[tuple[bytes, str]]:
-    """Yield some of the images, encoded, with what they are called: all over them where they can be chosen."""
-    if source.random_access:
-        for row in range(0, len(source), -(-len(source) // most)):
-            yield source.fetch(row), source.where(row)
-    else:
-        for row, read in zip(range(most), source.scan(), strict=False):
-            yield read(), source.where(row)
+def _levels(data: bytes, where: str) -> int | None:
+    """Return how many of 256 shades a picture of 16 bits uses, or None for other pictures."""
+    with opened(data, where) as image:
+        return used_levels(image)
 
 
 def _tell_faint(source: EncodedSource, name: str) -> None:
     """Say so where images of 16 bits use a small part of these, of which 8 bits keep little."""
-    levels = []
-    for data, where in _first(source, _MOST_FAINT):
-        with opened(data, where) as image:
-            found = used_levels(image)
-        if found is None:
-            return
-        levels.append(found)
+    found = heads(source, _levels, _MOST_FAINT)
+    levels = [each for each in found if each is not None]
+    if len(levels) < len(found):
+        return
     if levels and max(levels) < _FAINT:
         logger.warning(
             "images of %r have 16 bits and use few of them: brought to 8 bits, at most %d of 256 shades are "
@@ -149,5 +149,13 @@ def _form(source: EncodedSource, options: ImageOptions) -> Form:
     """Return the form that options ask for, filled in from the headers of some images."""
     if options.size and options.channels:
         return Form(options.channels, options.size)
-    known = common_form(_first(source, _MOST_HEADS))
+    known = common_form(heads(source, head, _MOST_HEADS))
     return Form(options.channels or known.channels, options.size or known.side)
+
+
+def _told(form: Form, options: ImageOptions) -> str:
+    """Return what images are brought to, and why, in words."""
+    shape = f"{form.side} × {form.side} pixels in {'gray' if form.channels == 1 else 'color'}"
+    if options.size:
+        return shape
+    return f"{shape}, by the median of the shorter sides; data.size chooses another"

@@ -56,7 +56,7 @@ class TextOptions(SplitOptions):
     label_column: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TextTask(TensorTask):
     """Texts as vectors, or as rows of vectors of tokens.
 
@@ -73,6 +73,11 @@ class TextTask(TensorTask):
         for items in (self.train, self.validation):
             digest.update((items.fingerprint() if items is not None else "none").encode())
         return digest.hexdigest()
+
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of samples is a sample: so for vectors; words of two texts share no place."""
+        return len(self.feature) == 1
 
     def caption(self, row: int) -> str:
         """Return a training text."""

@@ -71,7 +71,10 @@ class TextModality(TensorModality):
             UsageError: If the data or the encoder are unknown, missing, damaged, or do not fit.
         """
         options: TextOptions = request.options
-        corpus = divided(_corpus(request, options, self.datasets()), options)
+        given = _corpus(request, options, self.datasets())
+        corpus = divided(given, options)
+        named = {"test": given.test, "validation": given.validation}
+        drawn = [part for part in named if named[part] is None and getattr(corpus, part) is not None]
         make = tokens if options.mode == "token" else sentences
         made = make(corpus, request, options)
         known = _architectures(options, made.preprocess)
@@ -94,7 +97,7 @@ class TextModality(TensorModality):
             license=corpus.license,
             registry=self.registry,
             # The artifact names it: it is no part of it.
-            about={"encoder": dict(made.encoder)},
+            about={"encoder": dict(made.encoder), **({"drawn": drawn} if drawn else {})},
             fitted=_fitted(options),
             texts=corpus.train.texts,
         )

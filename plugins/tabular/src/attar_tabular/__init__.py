@@ -137,7 +137,8 @@ class TabularModality(TensorModality):
             for part, rows in places.items()
         }
         about = {"columns": columns}
-        return self.task("tabular", name, classes, Parts(**items), options, about=about)
+        parts = Parts(**items, drawn=tuple(part for part in places if part != "train"))
+        return self.task("tabular", name, classes, parts, options, about=about)
 
     def read(self, raw: Any, info: DataInfo) -> torch.Tensor:
         """Return new rows, given as a data frame, as numbers."""
