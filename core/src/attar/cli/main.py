@@ -82,7 +82,7 @@ def distill(
         typer.Option(
             "--method",
             "--objective",
-            help="Method or selector [default: what suits the data]; 'attar plugins' lists them.",
+            help="Method or selector; by default what suits the data. 'attar plugins' lists all.",
             rich_help_panel=o.METHOD,
         ),
     ] = None,
