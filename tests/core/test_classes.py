@@ -128,7 +128,9 @@ def test_a_named_class_without_samples_is_left_out(caplog):
     found = find_classes([0, 2], "'mine'", ["a", "b", "c"])
     assert (found.names, found.numbers([2, 0], "'mine'").tolist()) == (("a", "c"), [1, 0])
     assert caplog.messages == ["1 of 3 classes of 'mine' have no training sample and are left out ('b')"]
-    with pytest.raises(UsageError, match="row 1 of 'test' has the label 1, which the training data do not have"):
+    with pytest.raises(
+        UsageError, match="row 1 of 'test' has the label 1, which the training data do not have"
+    ):
         found.numbers([0, 1], "'test'")
 
 

@@ -67,7 +67,11 @@ def test_probabilities_that_are_given_are_started_at(task):
     ("own", "given", "said"),
     [
         (("a", "b"), ("a", "b"), ""),
-        (("0", "1", "10", "2"), ("0", "1", "2", "10"), "another order: class 2 is '10' in the set (0, 1, 10, 2)"),
+        (
+            ("0", "1", "10", "2"),
+            ("0", "1", "2", "10"),
+            "another order: class 2 is '10' in the set (0, 1, 10, 2)",
+        ),
         (("a", "b"), ("a", "c"), "the set has the class 'b', which the data have not (a, c)"),
         (("a", "b"), ("a", "b", "c"), "the data have the class 'c', which the set has not (a, b)"),
     ],

@@ -148,7 +148,10 @@ def test_weights_are_kept_and_the_larger_of_both_directions_counts():
         ({"train_mask": torch.arange(3)}, "train_mask of 'mine' is int64; give a mask of booleans"),
         ({"test_mask": torch.ones(4).bool()}, "the test_mask of 'mine' has 4 entries for 6 nodes"),
         ({"test_mask": MASK}, "a node of 'mine' stands twice in the splits, once of them in test"),
-        ({"y": torch.eye(6).long()}, r"'mine' has several labels per sample, of shape \(6, 6\); give one label"),
+        (
+            {"y": torch.eye(6).long()},
+            r"'mine' has several labels per sample, of shape \(6, 6\); give one label",
+        ),
         ({"y": torch.rand(6) / 2 + 0.1}, "'mine' has the label 0.*; labels must be whole numbers or names"),
         ({"y": torch.zeros(6).long()}, "'mine' has 1 class; a classifier needs at least two"),
         ({"y": torch.tensor([0, 1, 0, 1, -2, -1])}, "'mine' has the label -2; number the classes from 0"),
@@ -176,10 +179,18 @@ def test_data_that_make_no_graph_are_refused(changes, sentence):
         (torch.ones(3), {}, r"'mine' is Tensor; give a torch_geometric\.data\.Data with x, edge_index and y"),
         ({"features": [[1.0]]}, {}, "'mine' has no edges; give features, edges, labels"),
         (arrays(lables=[1]), {}, "unknown array of 'mine' 'lables': did you mean 'labels'"),
-        (data(y=torch.tensor([0, 5] * 3)), {"classes": ("a", "b", "c")}, "run from 0 to 5, but there are 3 classes; name"),
+        (
+            data(y=torch.tensor([0, 5] * 3)),
+            {"classes": ("a", "b", "c")},
+            "run from 0 to 5, but there are 3 classes; name",
+        ),
         (data(), {"classes": ("a", "a")}, "'mine' has two classes called 'a'"),
         (arrays(labels=["a", "b"] * 3), {"classes": ("a", "c")}, "has the label 'b', which is none of its"),
-        (arrays(train=[0, 1, 1]), {}, "stands twice in train, whose 3 entries were read as numbers of nodes; a mask"),
+        (
+            arrays(train=[0, 1, 1]),
+            {},
+            "stands twice in train, whose 3 entries were read as numbers of nodes; a mask",
+        ),
         (arrays(features="text"), {}, "the features of 'mine' is no array of numbers"),
     ],
 )
@@ -218,7 +229,9 @@ SHORT = {"train": "train", "val": "validation", "test": "test"}
 def test_weights_may_be_a_column():
     weights = np.arange(1.0, 7.0)
     assert torch.equal(read(arrays(weights=weights[:, None])).weights, read(arrays(weights=weights)).weights)
-    with pytest.raises(UsageError, match=r"6 edges and 6 weights of shape \(6, 2\); give one weight for each"):
+    with pytest.raises(
+        UsageError, match=r"6 edges and 6 weights of shape \(6, 2\); give one weight for each"
+    ):
         read(arrays(weights=np.ones((6, 2))))
 
 

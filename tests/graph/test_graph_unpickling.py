@@ -29,7 +29,9 @@ def array(kind, content, *, code="O8"):
     made = named("numpy.core.multiarray", "_reconstruct") + named("numpy", "ndarray")
     made += b"(" + number(0) + b"t" + text("b") + b"\x87R"
     shape = b"(" + number(len(content) // 8) + b"t"
-    return made + b"(" + number(1) + shape + dtype + b"\x89T" + struct.pack("<i", len(content)) + content + b"tb"
+    return (
+        made + b"(" + number(1) + shape + dtype + b"\x89T" + struct.pack("<i", len(content)) + content + b"tb"
+    )
 
 
 @pytest.mark.parametrize("kind", ["<i4", ">i4", "u1", "<f4", "<f8", "?"])

@@ -561,7 +561,9 @@ def test_postscript_is_no_image_whatever_it_is_called(shades, monkeypatch):
         raise AssertionError("a program was started")
 
     monkeypatch.setattr("subprocess.Popen", started)
-    (next(each for each in shades.iterdir() if each.is_dir()) / "zz.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n%%EOF\n")
+    (next(each for each in shades.iterdir() if each.is_dir()) / "zz.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n%%EOF\n"
+    )
     with pytest.raises(UsageError, match=r"zz\.png' cannot be read as an image"):
         attar.task("image", data=shades, validation=0)
 

@@ -10,7 +10,7 @@ folder of Parquet files, an archive, and Python:
 - With names of the classes given, label i is the i-th name; or, where numbers have an offset or gaps
   and there is a name for each that occurs, the i-th in order.
 - Nothing, NaN, an empty text and -1 mean that a sample has no label. Samples without one are refused:
-  nothing is left out unasked, and no class is called -1. Nodes of a graph may lack one, outside of its splits.
+  nothing is left out unasked, and no class is called -1. Nodes of a graph may lack one outside of its splits.
 - A class that is named but has no training sample is left out, which one line says.
 - What is not whole, other negative numbers, several labels per sample, and anything else are refused.
 """
@@ -67,9 +67,7 @@ class Classes:
     @classmethod
     def of(cls, names: Sequence[str]) -> Classes:
         """Return the classes of some names, where label i is the i-th name."""
-        return cls(
-            tuple(names), {name: i for i, name in enumerate(names)}, {i: i for i in range(len(names))}
-        )
+        return cls(tuple(names), {name: i for i, name in enumerate(names)}, {i: i for i in range(len(names))})
 
     def numbers(self, values: Any, where: str, *, missing: bool = False) -> NDArray[np.int64]:
         """Return labels as numbers of classes, int64 ``(n,)``.
@@ -134,7 +132,7 @@ def find_classes(values: Any, where: str, names: Sequence[str] | None = None) ->
     negative = next((key for key in found if isinstance(key, int) and key < 0), None)
     if negative is not None:
         raise UsageError(
-            f"{where} has the label {negative}; number the classes from 0 (-1 says that a sample has no label)"
+            f"{where} has the label {negative}; number the classes from 0 (-1 means that there is no label)"
         )
     for key, origin in zip(plain, keys, strict=True):
         if isinstance(key, str) and _REAL.fullmatch(key):
@@ -151,7 +149,7 @@ def find_classes(values: Any, where: str, names: Sequence[str] | None = None) ->
     _check_names(titles, where)
     whole = [key for key in found if isinstance(key, int)]
     if len(whole) == len(found) and whole[-1] != len(whole) - 1:
-        logger.info(
+        logger.warning(
             "the labels of %s run from %d to %d; the %d that occur are the classes",
             where,
             whole[0],
@@ -171,8 +169,8 @@ def _missing(where: str, row: int) -> str:
 
 def _no_class(label: str, row: int, where: str) -> UsageError:
     return UsageError(
-        f"{where} has the label {label}; labels must be whole numbers or names of classes, and {label} in row "
-        f"{row} is no class"
+        f"{where} has the label {label}; labels must be whole numbers or names of classes, and {label} in "
+        f"row {row} is no class"
     )
 
 
@@ -183,9 +181,7 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
     if twice is not None:
         raise UsageError(f"{where} has two classes called {twice!r}; give each its own name")
     known = Classes.of(names)
-    plain = [
-        _canonical(key) if isinstance(key, str) and key not in known.words else key for key in keys
-    ]
+    plain = [_canonical(key) if isinstance(key, str) and key not in known.words else key for key in keys]
     whole = sorted({key for key in plain if isinstance(key, int) and key != -1})
     if whole and not 0 <= whole[0] <= whole[-1] < len(names):
         if len(whole) != len(names) or whole[0] < 0:
@@ -193,7 +189,7 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
                 f"the labels of {where} run from {whole[0]} to {whole[-1]}, but there are {len(names)} "
                 f"classes; name them all, or number them from 0"
             )
-        logger.info(
+        logger.warning(
             "the labels of %s run from %d to %d; they have the %d names in order",
             where,
             whole[0],
@@ -205,7 +201,9 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
     for key in keys:
         number = known.number(key)
         if number is None:
-            raise UsageError(f"{where} has the label {_told(key)}, which is none of its classes; name them all")
+            raise UsageError(
+                f"{where} has the label {_told(key)}, which is none of its classes; name them all"
+            )
         used.add(number)
     kept = [place for place in range(len(names)) if place in used]
     if len(kept) == len(names):
@@ -231,7 +229,9 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
 
 def _check_names(names: Sequence[str], where: str) -> None:
     if len(names) > MOST_CLASSES:
-        raise UsageError(f"{where} names {len(names):,} classes, more than the {MOST_CLASSES:,} that are taken")
+        raise UsageError(
+            f"{where} names {len(names):,} classes, more than the {MOST_CLASSES:,} that are taken"
+        )
     for name in names:
         if len(name) > _LONGEST:
             raise UsageError(
@@ -255,7 +255,7 @@ def _told(key: _Key) -> str:
 
 def _canonical(word: str) -> int | str:
     """Return the number that a word is, or the word."""
-    return int(word.split(".")[0]) if _WHOLE.fullmatch(word) else word
+    return int(word.split(".", maxsplit=1)[0]) if _WHOLE.fullmatch(word) else word
 
 
 def _distinct(values: Any, where: str) -> tuple[list[_Key], NDArray[np.int64]]:
@@ -344,7 +344,9 @@ def _flat(values: Any, where: str) -> NDArray[Any]:
             f"one-hot labels, their argmax)"
         )
     if array.ndim != 1:
-        raise UsageError(f"the labels of {where} have shape {array.shape}; give one label per sample, as (n,)")
+        raise UsageError(
+            f"the labels of {where} have shape {array.shape}; give one label per sample, as (n,)"
+        )
     return array
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attar.errors import UsageError
+from attar.limits import read_limited
 
 __all__ = [
     "OWN",
@@ -221,16 +222,16 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path, most: int = 64 * 2**20) -> Any:
+def read_json(path: Path, most: int = 32 * 2**20) -> Any:
     """Read a JSON file.
 
     Raises:
         UsageError: If it is missing, larger than `most` bytes, or no JSON.
     """
     try:
-        if path.stat().st_size > most:
-            raise UsageError(f"{path.name} has {path.stat().st_size:,} bytes, more than the {most:,} allowed")
-        return json.loads(path.read_bytes())
+        return json.loads(read_limited(path, most))
+    except UsageError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(
             f"{str(path.parent)!r} has no {path.name}; it is no complete artifact or run"

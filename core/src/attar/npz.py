@@ -37,9 +37,7 @@ def check_archive(path: Path, names: Collection[str] | None = None) -> None:
     check_unpacked(sum(sizes), path.stat().st_size, repr(str(path)))
 
 
-def read_npz(
-    path: Path, example: str, names: Collection[str] | None = None
-) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, example: str, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of a ``.npz`` file by name.
 
     Args:

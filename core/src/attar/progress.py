@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 
+from attar.plain import plain
+
 __all__ = ["Advance", "progress", "silent"]
 
 Advance = Callable[[int, str], None]
@@ -35,8 +37,8 @@ def progress(total: int, doing: str) -> Iterator[Advance]:
         doing: What is being done, for people.
     """
     shown = _notebook if _in_notebook() else _bar if sys.stderr.isatty() else _lines
-    with shown(total, doing) as advance:
-        yield advance
+    with shown(total, plain(doing)) as advance:
+        yield lambda done, note: advance(done, plain(note))
 
 
 def _in_notebook() -> bool:

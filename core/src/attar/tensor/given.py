@@ -108,9 +108,7 @@ class Pairs:
     test: tuple[NDArray[Any], NDArray[np.int64]] | None
 
 
-def read_given(
-    given: GivenData, name: str, convert: Callable[[Any, str], NDArray[Any]] = as_array
-) -> Pairs:
+def read_given(given: GivenData, name: str, convert: Callable[[Any, str], NDArray[Any]] = as_array) -> Pairs:
     """Return data given in Python with their classes.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from attar.errors import UsageError
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 __all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened", "used_levels"]
 

@@ -118,7 +118,7 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
 
 
 def _first(source: EncodedSource, most: int) -> Iterator[tuple[bytes, str]]:
-    """Yield some of the images, encoded, with what they are called: all over them where they can be chosen."""
+    """Yield some of the encoded images with what they are called, all over them where that can be chosen."""
     if source.random_access:
         for row in range(0, len(source), -(-len(source) // most)):
             yield source.fetch(row), source.where(row)
