@@ -127,8 +127,8 @@ def export(
     largest, mean = _difference(batch, chosen.rounded(batch, info, kind))
     if not math.isfinite(largest):
         raise UsageError(
-            f"the set has values that are too large for {kind} in the unit of the data; it has been damaged, or "
-            f"its preprocessing has"
+            f"the set has values that are too large for {kind} in the unit of the data; it has been damaged, "
+            f"or its preprocessing has"
         )
     reading = {"format": format, "dtype": kind, "classes": list(info.classes), **chosen.reading(info, kind)}
     with staged_folder(target, force=force) as aside:

@@ -387,6 +387,6 @@ def _check_feature(batch: Batch, manifest: Manifest) -> None:
         len(manifest.data.classes),
     ):
         raise UsageError(
-            f"the artifact has targets of shape {tuple(batch.targets.shape)} for {len(batch.labels)} samples of "
-            f"{len(manifest.data.classes)} classes; restore it from where it came"
+            f"the artifact has targets of shape {tuple(batch.targets.shape)} for {len(batch.labels)} samples "
+            f"of {len(manifest.data.classes)} classes; restore it from where it came"
         )

@@ -123,8 +123,8 @@ def set_of_values(
 
     Args:
         values: Samples as models take them, float32 ``(n, *feature)``.
-        arrays: ``labels`` ``(n,)``, numbers or names of the classes, and perhaps ``targets`` ``(n, classes)``;
-            see :func:`kind_of`.
+        arrays: ``labels`` ``(n,)``, numbers or names of the classes, and perhaps ``targets``
+            ``(n, classes)``; see :func:`kind_of`.
         task: The real data.
         registry: Where the parameterization is looked up.
 

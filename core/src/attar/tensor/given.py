@@ -132,8 +132,7 @@ def _numbered(
     values: NDArray[Any], labels: Any, classes: Classes, name: str
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     numbers = classes.numbers(labels, repr(name))
-    if len(values) != len(numbers):
-        raise UsageError(
-            f"{name} has {len(values)} samples but {len(numbers)} labels; give one label per sample"
-        )
+    count = len(values) if values.ndim else 0
+    if count != len(numbers):
+        raise UsageError(f"{name} has {count} samples but {len(numbers)} labels; give one label per sample")
     return values, numbers
