@@ -229,7 +229,12 @@ def read_json(path: Path, most: int = 32 * 2**20) -> Any:
         UsageError: If it is missing, larger than `most` bytes, or no JSON.
     """
     try:
-        return json.loads(read_limited(path, most))
+        content = read_limited(path, most)
+        value = json.loads(content)
+        if b"\\ud" in content or b"\\uD" in content:
+            # Half of a letter of two halves is no text that could be written again.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except UsageError:
         raise
     except FileNotFoundError as error:
