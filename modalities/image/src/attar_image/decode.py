@@ -20,8 +20,8 @@ __all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened", "use
 
 MOST_PIXELS = 2**26
 MOST_BYTES = 2**29
-_LARGE = 2**25
-"""Pixels from which on an image is decoded alone, and brought down before anything is made of it."""
+_MANY, _LARGE = 2**23, 2**25
+"""Pixels above which an image is decoded alone, and above which it is brought down first."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """What is read; Pillow would also start Ghostscript for PostScript, whatever a file is called."""
 _ALONE = threading.Lock()
@@ -123,9 +123,8 @@ def fit(image: Image.Image, form: Form) -> NDArray[Any]:
 
 
 def _fit_large(image: Image.Image, form: Form) -> NDArray[Any]:
-    """Return a very large image as :func:`fit` does, in little more memory than its own pixels take."""
-    with _ALONE:
-        image.draft(None, (2 * form.side, 2 * form.side))
+    """Return a large image as :func:`fit` does, in little more memory than its own pixels take."""
+    if image.width * image.height > _LARGE:
         factor = min(image.size) // (4 * form.side)
         # Turned where it is: a copy would be made even of an image that stands upright.
         ImageOps.exif_transpose(image, in_place=True)
@@ -135,9 +134,11 @@ def _fit_large(image: Image.Image, form: Form) -> NDArray[Any]:
         if factor > 1 and upright.mode in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr"):
             upright = upright.reduce(factor)
         values = fit(upright, form)
-        # The next one may begin before what opened this lets go of it.
-        image.close()
-        return values
+    else:
+        values = fit(image, form)
+    # The next one may begin before what opened this lets go of it.
+    image.close()
+    return values
 
 
 def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
@@ -152,11 +153,12 @@ def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
         UsageError: If the bytes are no image, are cut short, or announce too many pixels.
     """
     with opened(data, where) as image:
-        if image.width * image.height > _LARGE:
-            return _fit_large(image, form)
         # Large JPEGs are decoded at a fraction of their size, which is many times faster.
         image.draft(None, (2 * form.side, 2 * form.side))
-        return fit(image, form)
+        if image.width * image.height <= _MANY:
+            return fit(image, form)
+        with _ALONE:
+            return _fit_large(image, form)
 
 
 @dataclass(frozen=True)
