@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ __all__ = [
 
 MOST_RECIPE = 2**20
 """Bytes of a recipe."""
+_MOST_PARTS = 100
 
 Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
 """What models run in, or that it is to be decided."""
@@ -290,7 +292,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: If the file is missing, too large, or no TOML.
     """
     try:
-        return tomllib.loads(read_limited(path, MOST_RECIPE).decode("utf-8"))
+        text = read_limited(path, MOST_RECIPE).decode("utf-8")
+        # Each part of a key is kept with all before it, which of thousands takes gigabytes.
+        if any(part.count(".") > _MOST_PARTS for part in re.split(r"[\n,=\[\]{}]", text)):
+            raise ValueError(f"a key has more than {_MOST_PARTS} parts")
+        return tomllib.loads(text)
     except UsageError:
         raise
     except FileNotFoundError as error:
