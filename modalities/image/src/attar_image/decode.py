@@ -20,7 +20,7 @@ __all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened", "use
 
 MOST_PIXELS = 2**26
 MOST_BYTES = 2**29
-_MANY, _LARGE = 2**23, 2**25
+_MANY, _LARGE = 2**23, 2**24
 """Pixels above which an image is decoded alone, and above which it is brought down first."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """What is read; Pillow would also start Ghostscript for PostScript, whatever a file is called."""
