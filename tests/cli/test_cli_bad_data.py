@@ -146,15 +146,16 @@ def test_values_that_are_not_finite_are_found(arrays, npz, bad):
         ({"y_train": None}, ["x_train", "y_train"]),
         ({"x_test": np.zeros((3, 4), np.float32)}, ["x_test with y_test"]),
         ({"y_train": np.arange(29) % 3}, ["30 samples", "29 labels"]),
-        ({"y_train": np.zeros(30)}, ["labels", "integers"]),
-        ({"y_train": np.zeros((30, 1), int)}, ["labels", "(n,)"]),
-        ({"y_train": np.array(["a"] * 30)}, ["labels", "integers"]),
+        ({"y_train": np.zeros(30) + 0.5}, ["label 0.5", "whole numbers"]),
+        ({"y_train": np.zeros((30, 2), int)}, ["several labels", "(30, 2)"]),
+        ({"y_train": np.arange(30) % 3 - 1}, ["no label in row 0"]),
+        ({"x_train": np.zeros((30, 4), complex)}, ["real numbers", "complex128"]),
         ({"x_train": np.array([["a"]] * 30)}, ["numbers"]),
         ({"x_train": np.float32(1)}, ["own"]),
-        ({"x_train": np.zeros((0, 4)), "y_train": np.zeros(0, int)}, ["labels"]),
+        ({"x_train": np.zeros((0, 4)), "y_train": np.zeros(0, int)}, ["no samples"]),
         ({"y_train": np.zeros(30, int)}, ["single class"]),
         ({"x_test": np.zeros((3, 5), np.float32), "y_test": np.arange(3)}, ["test", "(5,)", "(4,)"]),
-        ({"x_test": np.zeros((3, 4), np.float32), "y_test": np.arange(3) + 7}, ["test labels", "9"]),
+        ({"x_test": np.zeros((3, 4), np.float32), "y_test": np.arange(3) + 7}, ["(test)", "label 7"]),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
@@ -163,10 +164,16 @@ def test_arrays_that_do_not_fit_are_described(arrays, npz, arrays_given, words):
     assert [word for word in words if word not in said] == []
 
 
-def test_labels_far_apart_are_refused_before_classes_are_made_of_them(arrays, npz):
-    labels = np.arange(30) % 3
-    labels[0] = 50_000
-    assert "class" in arrays(npz(y_train=labels)).refusal
+def test_labels_far_apart_are_the_classes_that_occur(arrays, npz):
+    made = arrays(npz(y_train=np.where(np.arange(30) % 2, 3_000_000_000, 5)))
+    assert made.code == 0
+    assert "run from 5 to 3000000000; the 2 that occur are the classes" in made.err
+
+
+def test_an_archive_of_zeros_is_refused_before_it_is_unpacked(arrays, tmp_path):
+    path = tmp_path / "zeros.npz"
+    np.savez_compressed(path, x_train=np.zeros((300, 2**20), np.uint8), y_train=np.arange(300) % 3)
+    assert "unpacks to 314," in arrays(path).refusal
 
 
 def test_pickled_objects_are_refused_and_not_run(arrays, npz, tmp_path):

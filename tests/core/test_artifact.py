@@ -221,6 +221,30 @@ def narrow(tensors):
     tensors["values.values"] = tensors["values.values"][:, :3].contiguous()
 
 
+def empty(tensors):
+    tensors["values.values"], tensors["labels"] = tensors["values.values"][:0], tensors["labels"][:0]
+
+
+def twice(folder):
+    """Name a tensor twice in the header; readers take one or the other."""
+
+    def change(content):
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size])
+        text = b'{"labels": %s, ' % json.dumps(header["labels"]).encode() + content[8 : 8 + size].strip()[1:]
+        return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+    data(change)(folder)
+
+
+def large(name):
+    def damage(folder):
+        with open(folder / name, "wb") as file:
+            file.truncate(2**30)
+
+    return damage
+
+
 def point_outside(folder):
     outside = folder.parent / "outside"
     (folder / "data.safetensors").rename(outside)
@@ -298,6 +322,35 @@ WRONG = {
     "labels negative": (
         rewrite(put("labels", torch.full((6,), -1, dtype=torch.int16))),
         "the artifact has labels outside its 3 classes",
+    ),
+    "no sample": (rewrite(empty), "the artifact holds no sample"),
+    "other shape": (
+        rewrite(narrow),
+        "the artifact has samples of shape (3,), but manifest.json says (4,)",
+    ),
+    "shape of another rank": (
+        edit(lambda m: m["data"].update(feature=[1, 4])),
+        "the artifact has samples of shape (4,), but manifest.json says (1, 4)",
+    ),
+    "targets of other classes": (
+        lambda f: (
+            rewrite(put("targets", torch.zeros(6, 2)))(f),
+            edit(lambda m: m["set"].update(label_kind="probability"))(f),
+        ),
+        "the artifact has targets of shape (6, 2) for 6 samples of 3 classes",
+    ),
+    "a tensor twice": (twice, "data.safetensors is damaged (a name stands there twice)"),
+    "large recipe": (large("recipe.toml"), "has 1,073,741,824 bytes, more than the 1,048,576 allowed"),
+    "large picture": (large("preview.png"), "has 1,073,741,824 bytes, more than the"),
+    "large manifest": (large("manifest.json"), "has 1,073,741,824 bytes, more than the"),
+    "many classes": (
+        edit(lambda m: m["data"].update(classes=[str(i) for i in range(100_001)])),
+        "manifest.data.classes",
+    ),
+    "a large number": (edit(lambda m: m["size"].update(stored=10**400)), "manifest.size.stored"),
+    "control characters": (
+        edit(lambda m: m["tensors"].update({"\x1b]0;pwned\x07": 1})),
+        "manifest.tensors.\N{REPLACEMENT CHARACTER}]0;pwned\N{REPLACEMENT CHARACTER}",
     ),
     "link outside": (point_outside, "points outside the artifact; copy the file into it"),
     "recipe outside": (recipe_outside, "recipe.toml in"),

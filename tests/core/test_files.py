@@ -177,3 +177,15 @@ def test_json_that_cannot_be_read_is_one_sentence(tmp_path, content, sentence):
 def test_json_that_is_missing_is_one_sentence(tmp_path):
     with pytest.raises(UsageError, match=r"has no x\.json; it is no complete artifact or run"):
         read_json(tmp_path / "x.json")
+
+
+def test_json_with_half_a_letter_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text('{"name": "\\ud800"}', "utf-8")
+    with pytest.raises(UsageError, match="is no valid JSON"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_pipe_is_no_json_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(UsageError, match="cannot be read, since it is no file"):
+        read_json(tmp_path / "x.json")

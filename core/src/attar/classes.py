@@ -10,7 +10,7 @@ folder of Parquet files, an archive, and Python:
 - With names of the classes given, label i is the i-th name; or, where numbers have an offset or gaps
   and there is a name for each that occurs, the i-th in order.
 - Nothing, NaN, an empty text and -1 mean that a sample has no label. Samples without one are refused:
-  nothing is left out unasked, and no class is called -1. Nodes of a graph may lack one, outside of its splits.
+  nothing is left out unasked, and no class is called -1. Nodes of a graph may lack one outside of its splits.
 - A class that is named but has no training sample is left out, which one line says.
 - What is not whole, other negative numbers, several labels per sample, and anything else are refused.
 """
@@ -132,7 +132,7 @@ def find_classes(values: Any, where: str, names: Sequence[str] | None = None) ->
     negative = next((key for key in found if isinstance(key, int) and key < 0), None)
     if negative is not None:
         raise UsageError(
-            f"{where} has the label {negative}; number the classes from 0 (-1 says that a sample has no label)"
+            f"{where} has the label {negative}; number the classes from 0 (-1 means that there is no label)"
         )
     for key, origin in zip(plain, keys, strict=True):
         if isinstance(key, str) and _REAL.fullmatch(key):
@@ -149,7 +149,7 @@ def find_classes(values: Any, where: str, names: Sequence[str] | None = None) ->
     _check_names(titles, where)
     whole = [key for key in found if isinstance(key, int)]
     if len(whole) == len(found) and whole[-1] != len(whole) - 1:
-        logger.info(
+        logger.warning(
             "the labels of %s run from %d to %d; the %d that occur are the classes",
             where,
             whole[0],
@@ -169,8 +169,8 @@ def _missing(where: str, row: int) -> str:
 
 def _no_class(label: str, row: int, where: str) -> UsageError:
     return UsageError(
-        f"{where} has the label {label}; labels must be whole numbers or names of classes, and {label} in row "
-        f"{row} is no class"
+        f"{where} has the label {label}; labels must be whole numbers or names of classes, and {label} in "
+        f"row {row} is no class"
     )
 
 
@@ -189,7 +189,7 @@ def _named(keys: Sequence[_Key], names: tuple[str, ...], where: str) -> Classes:
                 f"the labels of {where} run from {whole[0]} to {whole[-1]}, but there are {len(names)} "
                 f"classes; name them all, or number them from 0"
             )
-        logger.info(
+        logger.warning(
             "the labels of %s run from %d to %d; they have the %d names in order",
             where,
             whole[0],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,11 @@ def export(
     check_free(target, force, "export")
     batch, info = artifact.decode(), artifact.info
     largest, mean = _difference(batch, chosen.rounded(batch, info, kind))
+    if not math.isfinite(largest):
+        raise UsageError(
+            f"the set has values that are too large for {kind} in the unit of the data; it has been damaged, "
+            f"or its preprocessing has"
+        )
     reading = {"format": format, "dtype": kind, "classes": list(info.classes), **chosen.reading(info, kind)}
     with staged_folder(target, force=force, kind="export") as aside:
         chosen.write(batch, info, kind, aside)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attar.errors import UsageError
+from attar.limits import read_limited
 from attar.owned import FileList, content_digest
 
 __all__ = [
@@ -153,16 +154,21 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path, most: int = 64 * 2**20) -> Any:
+def read_json(path: Path, most: int = 32 * 2**20) -> Any:
     """Read a JSON file.
 
     Raises:
         UsageError: If it is missing, larger than `most` bytes, or no JSON.
     """
     try:
-        if path.stat().st_size > most:
-            raise UsageError(f"{path.name} has {path.stat().st_size:,} bytes, more than the {most:,} allowed")
-        return json.loads(path.read_bytes())
+        content = read_limited(path, most)
+        value = json.loads(content)
+        if b"\\ud" in content or b"\\uD" in content:
+            # Half of a letter of two halves is no text that could be written again.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UsageError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(
             f"{str(path.parent)!r} has no {path.name}; it is no complete artifact or run"

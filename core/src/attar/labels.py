@@ -73,8 +73,8 @@ def classes_differ(own: Sequence[str], classes: Sequence[str]) -> str:
         place = next(i for i, (one, other) in enumerate(zip(own, classes, strict=True)) if one != other)
         return (
             f"the classes are the same in another order: class {place} is {own[place]!r} in the set "
-            f"({_some(own)}) and {classes[place]!r} in the data ({_some(classes)}); give the data in the form "
-            f"that the set was made of, such as class folders instead of a table"
+            f"({_some(own)}) and {classes[place]!r} in the data ({_some(classes)}); give the data in the "
+            f"form that the set was made of, such as class folders instead of a table"
         )
     lost = next((name for name in own if name not in set(classes)), None)
     if lost is not None:

@@ -90,8 +90,8 @@ def lines_of(file: IO[str], where: str) -> Iterator[str]:
         number += 1
         if len(line) > MOST_LINE:
             raise UsageError(
-                f"line {number} of {where} is longer than {MOST_LINE:,} characters; this is no such table, or "
-                f"it lacks its ends of lines"
+                f"line {number} of {where} is longer than {MOST_LINE:,} characters; this is no such table, "
+                f"or it lacks its ends of lines"
             )
         yield line
 
@@ -105,7 +105,7 @@ def read_limited(path: Path, most: int) -> bytes:
     """
     if path.exists() and not path.is_file():
         # Opening a pipe waits for whoever writes, and a device may never end.
-        raise UsageError(f"{str(path)!r} is no file; give one")
+        raise UsageError(f"{str(path)!r} cannot be read, since it is no file; give one")
     with open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

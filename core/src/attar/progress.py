@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 
+from attar.plain import plain
+
 __all__ = ["Advance", "progress", "say", "silent"]
+
 
 Advance = Callable[[int, str], None]
 """Called with the amount done and a note, such as the loss."""
@@ -19,11 +22,7 @@ _NOTEBOOK_SECONDS = 0.2
 
 def say(line: str) -> None:
     """Show a line on standard error, above a bar if there is one, without what would move the cursor."""
-    print(
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line),
-        file=sys.stderr,
-        flush=True,
-    )
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -44,8 +43,8 @@ def progress(total: int, doing: str) -> Iterator[Advance]:
         doing: What is being done, for people.
     """
     shown = _notebook if _in_notebook() else _bar if sys.stderr.isatty() else _lines
-    with shown(total, doing) as advance:
-        yield advance
+    with shown(total, plain(doing)) as advance:
+        yield lambda done, note: advance(done, plain(note))
 
 
 def _in_notebook() -> bool:

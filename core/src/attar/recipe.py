@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from attar.contracts import StorageType
 from attar.errors import UsageError
 from attar.labels import label_kind
+from attar.limits import read_limited
 from attar.plugins import Method, MethodSettings, Modality
 from attar.registry import Registry
-from attar.settings import Settings, parse, unknown
+from attar.settings import MOST, Settings, parse, unknown
 
 __all__ = [
+    "MOST_RECIPE",
     "DataRecipe",
     "Precision",
     "Recipe",
@@ -32,12 +35,16 @@ __all__ = [
     "RunRecipe",
     "SizeRecipe",
     "read_recipe",
+    "read_toml",
     "resolve",
     "stored_recipe",
     "with_settings",
     "without_none",
 ]
 
+MOST_RECIPE = 2**20
+"""Bytes of a recipe."""
+_MOST_PARTS = 100
 
 Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
 """What models run in, or that it is to be decided."""
@@ -80,10 +87,10 @@ class SizeRecipe(Settings):
             with at least one each.
     """
 
-    ipc: int | None = Field(default=None, ge=1)
-    total: int | None = Field(default=None, ge=1)
+    ipc: int | None = Field(default=None, ge=1, le=MOST)
+    total: int | None = Field(default=None, ge=1, le=MOST)
     ratio: float | None = Field(default=None, gt=0, le=1)
-    bytes: int | None = Field(default=None, ge=1)
+    bytes: int | None = Field(default=None, ge=1, le=MOST)
     policy: Literal["error", "cap", "repeat"] = "error"
     balance: Literal["balanced", "proportional"] = "balanced"
 
@@ -108,10 +115,10 @@ class RunRecipe(Settings):
         checkpoint_every: Steps between checkpoints.
     """
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST)
     dtype: StorageType = "float32"
     precision: Precision = "fp32"
-    checkpoint_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1, le=MOST)
 
 
 class Recipe(Settings):
@@ -275,15 +282,30 @@ def stored_recipe(path: Path) -> Recipe:
     Raises:
         UsageError: If the file is missing, no TOML, or a key is unknown or does not fit.
     """
+    return parse(Recipe, read_toml(path), "")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML recipe says.
+
+    Raises:
+        UsageError: If the file is missing, too large, or no TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        text = read_limited(path, MOST_RECIPE).decode("utf-8")
+        # Each part of a key is kept with all before it, which of thousands takes gigabytes.
+        if any(part.count(".") > _MOST_PARTS for part in re.split(r"[\n,=\[\]{}]", text)):
+            raise ValueError(f"a key has more than {_MOST_PARTS} parts")
+        return tomllib.loads(text)
+    except UsageError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(f"there is no recipe {str(path)!r}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the recipe {str(path)!r} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits, and brackets nested as deep, are no TOML for Python.
         raise UsageError(f"the recipe {str(path)!r} is no valid TOML: {error}") from error
-    return parse(Recipe, values, "")
 
 
 def with_settings(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:

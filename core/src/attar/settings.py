@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from attar.errors import UsageError
+from attar.plain import plain
 
-__all__ = ["Record", "Settings", "parse", "unknown"]
+__all__ = ["MOST", "Record", "Settings", "parse", "unknown"]
 
 
 class Record(BaseModel):
@@ -23,17 +24,30 @@ class Settings(Record):
     """Settings of a plugin or a command; every key has a type and a default."""
 
 
+MOST = 2**63 - 1
+"""The largest whole number that is taken anywhere."""
+
+_SHOWN = 200
+"""Characters of a value or a key that are quoted."""
+_MOST = 200
+"""Choices that are looked through and listed."""
+
 S = TypeVar("S", bound=BaseModel)
 
 
 def unknown(thing: str, name: str, choices: Iterable[str]) -> str:
     """Return the sentence that refuses an unknown name and lists the choices."""
     known = sorted(choices)
+    name = _short(name)
     same = next((each for each in known if each.lower() == name.lower()), None)
     if same is not None:
         # There is no doubt, so that a long list would only hide it.
         return f"unknown {thing} {name!r}: did you mean {same!r}?"
-    close = difflib.get_close_matches(name.lower(), known, n=1)
+    # Comparing with thousands of columns takes long, and a list of them helps nobody.
+    close = difflib.get_close_matches(name.lower(), known[:_MOST], n=1)
+    if len(known) > _MOST:
+        known = [*known[: _MOST // 4], f"… ({len(known):,} in all)"]
+
     meant = f"did you mean {close[0]!r}? " if close else ""
     rest = f"{meant}choose from {', '.join(known)}" if known else "there are none; leave it out"
     return f"unknown {thing} {name!r}: {rest}"
@@ -54,11 +68,14 @@ def parse(model: type[S], values: Mapping[str, Any], where: str) -> S:
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise UsageError(_sentence(model, error, where)) from error
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        # What a validator of a plugin did not think of.
+        raise UsageError(f"{where or 'the settings'} do not fit: {error}") from error
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    path = [_short(str(part)) for part in first["loc"]]
     key = ".".join([where, *path] if where else path)
     if first["type"] == "extra_forbidden":
         return unknown("setting", key, [f"{where}.{name}" if where else name for name in _keys(model, path)])
@@ -67,10 +84,15 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if first["type"] in ("model_type", "dict_type"):
-        return f"{key} = {first['input']!r} does not fit: it must be a table of settings"
+        return f"{key} = {_short(repr(first['input']))} does not fit: it must be a table of settings"
     if isinstance(first["input"], dict):
         return f"{key or 'the settings'} do not fit: {reason}"
-    return f"{key} = {first['input']!r} does not fit: {reason}"
+    return f"{key} = {_short(repr(first['input']))} does not fit: {reason}"
+
+
+def _short(text: str) -> str:
+    """Return a stranger's text without control characters, and of a long one its beginning."""
+    return plain(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…").replace("\n", " ")
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:

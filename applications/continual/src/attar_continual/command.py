@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from attar.api import load_task, name_of
 from attar.cli import tables
 from attar.cli.nested import check_code, put, read_values
+from attar.cli.telling import tell
 from attar.cli.work import begin, cache_mode
 from attar.contracts import Task
 from attar.errors import UsageError
@@ -186,7 +186,7 @@ def run(said: Mapping[str, Any], changes: Mapping[str, str], how: How) -> None:
 
 
 def _stopped(place: Path) -> int:
-    print(f"attar: stopped; continue with the same command and --resume ({place})", file=sys.stderr)
+    tell(f"stopped; continue with the same command and --resume ({place})")
     return 130
 
 

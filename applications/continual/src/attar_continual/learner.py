@@ -194,9 +194,10 @@ def _check_start(start: DataRecord, task: Task) -> None:
     """
     if tuple(start.classes) != tuple(task.classes):
         named = ", ".join([*start.classes[:5], *(["…"] if len(start.classes) > 5 else [])])
+        order = " in this order" if sorted(start.classes) == sorted(task.classes) else ""
         raise UsageError(
-            f"the memory is of the classes {named}, which are not those of {task.name!r}; start with one of "
-            f"the same classes"
+            f"the memory is of the classes {named}, which are not those of {task.name!r}{order}; start with "
+            f"one of the same classes"
         )
     if dict(start.preprocessing) != dict(task.preprocessing):
         raise UsageError(

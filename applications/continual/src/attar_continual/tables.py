@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 
+from attar.plain import cell
 from attar.reports import Score
 
 from attar_continual.results import ContinualResult, MethodResult
@@ -20,7 +21,7 @@ def _lines(methods: Mapping[str, MethodResult]) -> list[str]:
         cells = [name, str(each.final), str(each.average), str(each.forgetting)]
         cells += [f"{each.memory:,}" if each.memory else "", f"{each.bytes:,}" if each.bytes else ""]
         cells += [f"{each.cpu:.0f}", f"{100 * each.distilling:.0f} %" if each.distilling else ""]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return lines
 
 
@@ -30,7 +31,7 @@ def to_markdown(result: ContinualResult) -> str:
         f"{result.data}, {result.stream}, memory {result.memory}, {result.architecture}, "
         f"{len(result.seeds)} streams, distilled by {result.distiller}"
     )
-    lines = [about, "", *_lines(result.methods)]
+    lines = [cell(about), "", *_lines(result.methods)]
     if result.equal_bytes:
         lines += ["", "Real samples of as many bytes as the distilled ones", "", *_lines(result.equal_bytes)]
     return "\n".join(lines) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from attar.api import name_of
 from attar.cli import tables
+from attar.cli.telling import tell
 from attar.cli.work import begin, cache_mode
 from attar.errors import UsageError
 from attar.files import portable_names, to_json, write_file
@@ -170,7 +170,7 @@ def _carry_out(recipe: FederatedRecipe, how: How) -> None:
 
 
 def _stopped(place: Path) -> int:
-    print(f"attar: stopped; continue with the same command and --resume ({place})", file=sys.stderr)
+    tell(f"stopped; continue with the same command and --resume ({place})")
     return 130
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attar.errors import UsageError
 from attar.files import read_json
+from attar.plain import cell
 from attar.reports import Score
 from attar.settings import Record, parse
 
@@ -135,6 +136,6 @@ def to_markdown(report: FederatedReport) -> str:
             held = row.held
             total = "" if held is None else f"{(held.bytes.up + held.bytes.down) / 1e6:.3f}"
             cells += ["never" if held is None else str(held.round), total]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", *(f"{row.run}: {row.privacy}." for row in report.runs)]
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
+    lines += ["", *(cell(f"{row.run}: {row.privacy}.") for row in report.runs)]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from attar.errors import InternalError, UsageError
+from attar.plain import plain
 
 if TYPE_CHECKING:
     from attar.artifact.manifest import Manifest
@@ -48,7 +49,7 @@ def check_license(name: str) -> str:
 
 def code(text: str) -> str:
     """Return text as inline code that cannot break out of a table cell or become markup."""
-    clean = " ".join(text.replace("`", "'").replace("|", "/").split())
+    clean = " ".join(plain(text).replace("`", "'").replace("|", "/").split())
     return f"`{clean}`" if clean else "` `"
 
 

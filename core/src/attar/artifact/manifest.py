@@ -6,16 +6,17 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from pydantic import Field
 
+from attar.classes import MOST_CLASSES
 from attar.cost import Cost
 from attar.errors import UsageError
 from attar.plugins import TABULAR, DataInfo
 from attar.protocols import Protocol
-from attar.settings import Record, parse
+from attar.settings import MOST, Record, parse
 
 __all__ = [
     "MIGRATIONS",
@@ -40,11 +41,15 @@ MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each older version, what turns its manifest into that of the next version."""
 
 
+Count: TypeAlias = Annotated[int, Field(ge=0, le=MOST)]
+"""How many there are of something."""
+
+
 class TensorRecord(Record):
     """A tensor in ``data.safetensors``."""
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Count, ...]
 
 
 class DataRecord(Record):
@@ -71,11 +76,11 @@ class DataRecord(Record):
     name: str
     fingerprint: str
     options: dict[str, Any]
-    classes: tuple[str, ...] = Field(min_length=1)
-    counts: tuple[int, ...]
+    classes: tuple[str, ...] = Field(min_length=1, max_length=MOST_CLASSES)
+    counts: tuple[Count, ...] = Field(max_length=MOST_CLASSES)
     axes: tuple[str, ...]
     preprocessing: dict[str, Any]
-    feature: tuple[int, ...] = ()
+    feature: tuple[Count, ...] = ()
     license: str = "unknown"
     about: dict[str, Any] = {}
     category: str = TABULAR
@@ -121,12 +126,12 @@ class MethodRecord(Record):
     reference: str
     settings: dict[str, Any]
     model: str = ""
-    steps: int = 0
+    steps: Count = 0
     learned: dict[str, float] = {}
     feature_space: str | None = None
-    rows: tuple[int, ...] | None = None
+    rows: tuple[Count, ...] | None = None
     restarts: tuple[float, ...] = ()
-    validated: tuple[tuple[int, float], ...] = ()
+    validated: tuple[tuple[Count, float], ...] = ()
 
     @property
     def choice(self) -> str:
@@ -153,11 +158,11 @@ class SizeRecord(Record):
         bytes_on_disk: Bytes of ``data.safetensors``.
     """
 
-    ipc: int | None
-    stored: int
-    decoded: int
-    bytes: int
-    bytes_on_disk: int
+    ipc: Count | None
+    stored: Count
+    decoded: Count
+    bytes: Count
+    bytes_on_disk: Count
 
 
 class Environment(Record):
@@ -169,7 +174,7 @@ class Environment(Record):
     machine: str
     device: str
     precision: str
-    threads: int
+    threads: Count
 
     @classmethod
     def current(cls, device: str = "cpu", precision: str = "fp32") -> Environment:
@@ -197,7 +202,7 @@ class Manifest(Record):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: SizeRecord
     protocol: Protocol
-    seed: int
+    seed: Count
     environment: Environment
     cost: Cost
 

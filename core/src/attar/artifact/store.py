@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from attar.contracts import Domain, SyntheticSet
 from attar.errors import AttarError, UsageError
 from attar.files import disk_errors, read_json, to_json
 from attar.folders import staged_folder
+from attar.limits import read_limited
 from attar.plugins import DataInfo
+from attar.recipe import MOST_RECIPE
 from attar.registry import Registry
 from attar.unions import restore
 
@@ -46,6 +49,8 @@ PREVIEW = "preview.png"
 FILES = (DATA, MANIFEST, CARD, RECIPE, PREVIEW)
 """The files that an artifact may have."""
 
+_MOST_PREVIEW = 2**25
+_MOST_HEADER = 2**20
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -253,7 +258,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_limited(path, MOST_RECIPE).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path.name} in {str(path.parent)!r} is no text; restore it") from error
 
@@ -263,12 +268,34 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _check_header(path: Path) -> None:
+    """Refuse a header that names a tensor twice, of which readers take different ones, or is very large."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > _MOST_HEADER:
+            raise UsageError(
+                f"{path.name} is damaged (its header is too large); restore it from where it came"
+            )
+        header = file.read(size)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError("a name stands there twice")
+        return dict(pairs)
+
+    try:
+        json.loads(header, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path.name} is damaged ({error}); restore it from where it came") from error
+
+
 def read_tensors(path: Path, expected: dict[str, TensorRecord]) -> dict[str, Tensor]:
     """Read a safetensors file after checking that it holds what is expected.
 
     Raises:
         UsageError: If the header is damaged or names other tensors, types or shapes.
     """
+    _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
@@ -326,7 +353,7 @@ def load(path: str | Path, *, registry: Registry | None = None) -> Artifact:
         manifest=manifest,
         syn=syn,
         recipe=_text(_inside(folder, RECIPE)) if recipe.exists() else "",
-        preview=_inside(folder, PREVIEW).read_bytes() if preview.exists() else b"",
+        preview=read_limited(_inside(folder, PREVIEW), _MOST_PREVIEW) if preview.exists() else b"",
     )
 
 
@@ -340,12 +367,35 @@ def _restore(modality: Any, manifest: Manifest, tensors: dict[str, Tensor]) -> S
     try:
         syn: SyntheticSet = restore(modality, manifest.set, tensors)
         with torch.no_grad():
-            labels = syn.decode().labels
+            batch = syn.decode()
     except AttarError:
         raise
-    except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Whatever a plugin makes of a description that was changed.
         raise UsageError(f"the tensors of the artifact do not fit its description: {error}") from error
-    classes = len(manifest.data.classes)
+    labels, classes = batch.labels, len(manifest.data.classes)
+    if not len(labels):
+        raise UsageError("the artifact holds no sample; restore it from where it came")
+    _check_feature(batch, manifest)
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise UsageError(f"the artifact has labels outside its {classes} classes")
     return syn
+
+
+def _check_feature(batch: Batch, manifest: Manifest) -> None:
+    """Refuse samples of another shape than the manifest says, and targets of other classes."""
+    inputs, said = batch.inputs, manifest.data.feature
+    found = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else getattr(inputs, "feature", said)
+    if said and found != said:
+        raise UsageError(
+            f"the artifact has samples of shape {found}, but {MANIFEST} says {said}; restore it from where "
+            f"it came"
+        )
+    if batch.targets is not None and tuple(batch.targets.shape) != (
+        len(batch.labels),
+        len(manifest.data.classes),
+    ):
+        raise UsageError(
+            f"the artifact has targets of shape {tuple(batch.targets.shape)} for {len(batch.labels)} samples "
+            f"of {len(manifest.data.classes)} classes; restore it from where it came"
+        )

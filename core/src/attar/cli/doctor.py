@@ -10,6 +10,7 @@ from rich.text import Text
 
 from attar.cli import tables
 from attar.doctor import Diagnosis, diagnose
+from attar.plain import plain
 
 __all__ = ["print_diagnosis"]
 
@@ -93,7 +94,7 @@ def _print_lines(title: str, sentences: Iterable[str], screen: Console) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     for sentence in sentences:
-        table.add_row("-", Text("".join(c if c.isprintable() else " " for c in sentence)))
+        table.add_row("-", Text(plain(sentence)))
     if table.row_count:
         screen.print(Text(title, style="italic"))
         screen.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -15,6 +14,7 @@ import typer
 
 from attar.cli.applications import command_of, with_applications
 from attar.cli.main import app
+from attar.cli.telling import plain_warnings, tell
 from attar.errors import UsageError
 from attar.registry import Registry
 
@@ -24,18 +24,12 @@ DONE, BUG, MISTAKE, STOPPED = 0, 1, 2, 130
 _STOPPED = "stopped; a run that had begun continues with --resume"
 
 
-def _tell(sentence: str) -> None:
-    # A terminal that went away takes nothing any more, and then nobody is there to tell.
-    with contextlib.suppress(OSError):
-        print(f"attar: {sentence}", file=sys.stderr)
-
-
 def _report_bug(error: BaseException) -> None:
     with tempfile.NamedTemporaryFile(
         "w", prefix="attar-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
         traceback.print_exception(error, file=file)
-    _tell(f"this is a bug in Attar ({type(error).__name__}: {error}); please report it with {file.name}")
+    tell(f"this is a bug in Attar ({type(error).__name__}: {error}); please report it with {file.name}")
 
 
 def _parser_mistake(error: Exception) -> int | None:
@@ -57,7 +51,7 @@ def _parser_mistake(error: Exception) -> int | None:
         return MISTAKE
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "attar")
-    _tell(f"{message[:1].lower() + message[1:]}; see '{command} --help'")
+    tell(f"{message[:1].lower() + message[1:]}; see '{command} --help'")
     return MISTAKE
 
 
@@ -70,7 +64,7 @@ def _refused(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     reason = error.strerror or error
-    _tell(
+    tell(
         f"the system refused {error.filename or 'a file'!s}: {reason}; "
         "choose a place that can be read and written and has room"
     )
@@ -96,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A terminal without Unicode shows escapes rather than ending the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    plain_warnings()
     code: int | None = DONE
     try:
         given = sys.argv[1:] if arguments is None else arguments
@@ -104,23 +99,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result = whole(args=arguments, prog_name="attar", standalone_mode=False)
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:
-            _tell(_STOPPED)
+            tell(_STOPPED)
         sys.stdout.flush()
     except typer.Abort:
-        _tell(_STOPPED)
+        tell(_STOPPED)
         code = STOPPED
     except UsageError as error:
-        _tell(str(error))
+        tell(str(error))
         code = MISTAKE
     except KeyboardInterrupt:
-        _tell(_STOPPED)
+        tell(_STOPPED)
         code = STOPPED
     except OSError as error:
         code = _refused(error)
     except Exception as error:
         code = _parser_mistake(error)
         if code is None and _out_of_memory(error):
-            _tell("there is not enough memory; ask for a smaller set, fewer real samples or a narrower model")
+            tell("there is not enough memory; ask for a smaller set, fewer real samples or a narrower model")
             code = MISTAKE
         elif code is None:
             _report_bug(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -120,7 +119,7 @@ def make_experts(
         try:
             cost = built.source.prepare(context)
         except PreparationStopped:
-            print("attar: stopped; continue with the same command", file=sys.stderr)
+            tell("stopped; continue with the same command")
             raise SystemExit(130) from None
     files = [path for path in folder.iterdir() if path.suffix == ".safetensors"]
     result = ExpertsResult(

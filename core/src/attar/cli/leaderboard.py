@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any, get_args
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from attar.allocator import keep_memory
 from attar.api import load_task
 from attar.cli import tables
+from attar.cli.telling import log_lines, tell
 from attar.cli.work import below, cache_mode, make_recipe
 from attar.comparison import CompareSettings, Comparison, Row, compare_methods, make_plan
 from attar.comparison.settings import Policy
@@ -98,7 +97,7 @@ def compare(
 ) -> None:
     """Carry out a comparison and print its tables."""
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="attar: %(message)s", force=True)
+    log_lines(level)
     keep_memory()
     show = not quiet and not as_json
     known: dict[str, Policy] = {name: name for name in get_args(Policy)}
@@ -142,7 +141,7 @@ def compare(
         with _ended_gently():
             result = compare_methods(task, settings)
     except (Stopped, KeyboardInterrupt):
-        print(f"attar: stopped; the same command goes on from what is finished ({place})", file=sys.stderr)
+        tell(f"stopped; the same command goes on from what is finished ({place})")
         raise SystemExit(130) from None
     if as_json:
         tables.print_json(result)
@@ -236,7 +235,7 @@ def print_comparison(result: Comparison, out: Path) -> None:
         tables.print_pairs(chosen)
     for note in notes(result):
         # One line each, however long: a terminal folds it.
-        screen.print(_plain(note), soft_wrap=True)
+        screen.print(tables.text(note), soft_wrap=True)
     tables.print_pairs(
         {
             "evaluated in": f"{result.seconds.cpu:.0f} CPU seconds, {result.seconds.wall:.0f} s in all",
@@ -245,18 +244,13 @@ def print_comparison(result: Comparison, out: Path) -> None:
     )
 
 
-def _plain(text: str) -> Text:
-    """Return a stranger's text without what would move the cursor or color the terminal."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
-
-
 def _show(sheet: Sheet) -> None:
     """Print a table under its title, which a narrow table would fold."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, name in enumerate(sheet.columns):
         table.add_column(name, justify="left" if place == 0 else "right", no_wrap=place == 0)
     for row in sheet.rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(tables.text(cell) for cell in row))
     screen = tables.console()
-    screen.print(_plain(sheet.title), soft_wrap=True)
+    screen.print(tables.text(sheet.title), soft_wrap=True)
     screen.print(table)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from attar.errors import UsageError
-from attar.recipe import DataRecipe
+from attar.recipe import DataRecipe, read_toml
 
 __all__ = ["check_code", "put", "read_values"]
 
@@ -61,10 +60,7 @@ def read_values(path: Path) -> tuple[Path, dict[str, Any]]:
         UsageError: If it is missing or no TOML.
     """
     file = path / "recipe.toml" if path.is_dir() else path
-    try:
-        return file, tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"the recipe {str(file)!r} cannot be read: {error}") from error
+    return file, read_toml(file)
 
 
 def check_code(file: Path, model: str, objective: Mapping[str, Any], changes: Mapping[str, str]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from attar.plain import plain
 
 if TYPE_CHECKING:
     from attar.artifact import Manifest
@@ -29,6 +32,7 @@ __all__ = [
     "print_pairs",
     "print_report",
     "print_samples",
+    "text",
 ]
 
 _UNEVEN = 0.1
@@ -39,12 +43,19 @@ def print_json(record: BaseModel) -> None:
     print(json.dumps(record.model_dump(mode="json")))
 
 
-def _text(value: object) -> Text:
-    """Return a stranger's text without what would move the cursor or color the terminal."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+def text(value: object) -> Text:
+    """Return a stranger's text on one line, without what would move the cursor or color the terminal."""
+    return Text(" ".join(plain(str(value)).split("\n")))
 
 
 class _Pipe(Console):
+    """A console whose texts pass the escape, whoever made them, and on which a reader may hang up."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is printed; the codes of rich itself are apart from the texts."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(plain(part.text), part.style)
+
     def on_broken_pipe(self) -> None:
         """Leave it to the command line: rich itself would end the process as if we had failed."""
         raise BrokenPipeError
@@ -57,11 +68,11 @@ def console() -> Console:
 
 def print_pairs(values: Mapping[str, Any], title: str = "") -> None:
     """Print names and values."""
-    table = Table(title=_text(title) if title else None, show_header=False, box=None, title_justify="left")
+    table = Table(title=text(title) if title else None, show_header=False, box=None, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(_text(name.replace("_", " ")), _text(str(value)))
+        table.add_row(text(name.replace("_", " ")), text(str(value)))
     console().print(table)
 
 
@@ -82,12 +93,12 @@ def print_made(result: DistillResult, decided: Mapping[str, str]) -> None:
 
 
 def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(_text(cell) for cell in cells))
+    table.add_row(*(text(cell) for cell in cells))
 
 
 def print_report(report: Report, *, per_class: bool = False) -> None:
     """Print an evaluation, with the accuracy of each class if asked."""
-    table = Table(title=_text(f"{report.data}, {report.architecture}, protocol {report.protocol.name}"))
+    table = Table(title=text(f"{report.data}, {report.architecture}, protocol {report.protocol.name}"))
     table.add_column("trained on")
     table.add_column("samples", justify="right")
     table.add_column("test accuracy, %", justify="right")
@@ -144,7 +155,7 @@ def print_commands(title: str, commands: Sequence[str]) -> None:
     screen = console()
     screen.print(f"\n {title}")
     for command in commands:
-        screen.print(Text("   ").append(_text(command)), soft_wrap=True)
+        screen.print(Text("   ").append(plain(command)), soft_wrap=True)
 
 
 def print_cost(cost: EvaluationCost) -> None:
@@ -173,9 +184,9 @@ def print_samples(samples: Sequence[SampleInfo]) -> None:
         table.add_column("distance", justify="right")
         table.add_column("nearest real samples")
     for sample in samples:
-        words = [_text(sample.described or "")] if worded else []
-        near = [(f"{each.distance:.2f}", _text(f"{each.caption} ({each.label})")) for each in sample.nearest]
-        table.add_row(_text(sample.label), *words, *(near[0] if near else ()))
+        words = [text(sample.described or "")] if worded else []
+        near = [(f"{each.distance:.2f}", text(f"{each.caption} ({each.label})")) for each in sample.nearest]
+        table.add_row(text(sample.label), *words, *(near[0] if near else ()))
         for told in near[1:]:
             table.add_row("", *[""] * len(words), *told)
     console().print(table)

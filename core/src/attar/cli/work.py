@@ -17,6 +17,7 @@ from attar.api import load_task, name_of
 from attar.artifact import Artifact
 from attar.artifact.decisions import decisions
 from attar.cli import tables
+from attar.cli.telling import log_lines, tell
 from attar.contracts import Task
 from attar.devices import find_device
 from attar.errors import UsageError
@@ -109,9 +110,7 @@ class Source:
 
 def begin(verbose: bool) -> None:
     """Prepare the process for the work of a command."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="attar: %(message)s", force=True
-    )
+    log_lines(logging.INFO if verbose else logging.WARNING)
     keep_memory()
 
 
@@ -237,9 +236,7 @@ def distill(
 
 
 def _stopped(stopped: Stopped, place: Path) -> int:
-    import sys
-
-    print(f"attar: {stopped}; continue with the same command and --resume ({place})", file=sys.stderr)
+    tell(f"{stopped}; continue with the same command and --resume ({place})")
     return 130
 
 

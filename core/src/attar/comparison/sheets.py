@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from attar.comparison.results import Comparison, EqualBytesRow, Row
+from attar.plain import cell
 from attar.reports import Score
 
 __all__ = [
@@ -162,10 +162,6 @@ def notes(result: Comparison) -> list[str]:
 
 def markdown(sheets: Sequence[Sheet], said: Sequence[str]) -> str:
     """Return tables and notes as Markdown."""
-
-    def cell(text: str) -> str:
-        return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", " ".join(text.split()))
-
     parts = []
     for sheet in sheets:
         right = ["---" if place == 0 else "---:" for place in range(len(sheet.columns))]

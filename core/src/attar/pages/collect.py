@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from attar.pages.overview import overview_part
 from attar.pages.samples import Beside
 from attar.pages.sets import ReadSet, read_set, set_part
 from attar.plugins import Pages
+from attar.recipe import read_toml
 from attar.registry import Registry
 
 __all__ = ["parts_of", "recipe_keys"]
@@ -26,8 +26,8 @@ def recipe_keys(run: Path) -> frozenset[str]:
         run: Its folder; one without a recipe that can be read has no names.
     """
     try:
-        return frozenset(tomllib.loads((run / RECIPE).read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return frozenset(read_toml(run / RECIPE))
+    except UsageError:
         return frozenset()
 
 

@@ -123,8 +123,8 @@ def set_of_values(
 
     Args:
         values: Samples as models take them, float32 ``(n, *feature)``.
-        arrays: ``labels`` ``(n,)``, numbers or names of the classes, and perhaps ``targets`` ``(n, classes)``; see
-            :func:`kind_of`.
+        arrays: ``labels`` ``(n,)``, numbers or names of the classes, and perhaps ``targets``
+            ``(n, classes)``; see :func:`kind_of`.
         task: The real data.
         registry: Where the parameterization is looked up.
 
@@ -134,7 +134,8 @@ def set_of_values(
     n, classes = len(values), len(task.classes)
     if np.shape(arrays["labels"])[:1] != (n,):
         raise UsageError(
-            f"the array 'labels' has shape {np.shape(arrays['labels'])}; give ({n},), the class of each sample"
+            f"the array 'labels' has shape {np.shape(arrays['labels'])}; give ({n},), the class of each "
+            f"sample"
         )
     labels = torch.from_numpy(Classes.of(task.classes).numbers(arrays["labels"], "the array 'labels'"))
     targets: Tensor | None = None

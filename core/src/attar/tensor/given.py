@@ -38,7 +38,10 @@ def as_array(value: Any, where: str) -> NDArray[Any]:
         raise UsageError(f"{where} is no array of numbers; make all samples of one shape") from error
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
         raise UsageError(f"{where} is no array of numbers, but of {type(value).__name__}")
-    return array
+    # PyTorch has neither other orders of bytes nor more digits than 64 bits.
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def read_pairs(
@@ -132,8 +135,7 @@ def _numbered(
     values: NDArray[Any], labels: Any, classes: Classes, name: str
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     numbers = classes.numbers(labels, repr(name))
-    if len(values) != len(numbers):
-        raise UsageError(
-            f"{name} has {len(values)} samples but {len(numbers)} labels; give one label per sample"
-        )
+    count = len(values) if values.ndim else 0
+    if count != len(numbers):
+        raise UsageError(f"{name} has {count} samples but {len(numbers)} labels; give one label per sample")
     return values, numbers

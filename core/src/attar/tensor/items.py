@@ -132,7 +132,8 @@ def piece(feature: Sequence[int], size: int, most: int) -> int:
 def _check_numbers(values: NDArray[Any], labels: NDArray[Any], name: str) -> None:
     if values.ndim < 2 or values.dtype.kind not in "biuf":
         raise UsageError(
-            f"{name} must be real numbers of shape (n, *feature), but is {values.dtype} of shape {values.shape}"
+            f"{name} must be real numbers of shape (n, *feature), but is {values.dtype} of shape "
+            f"{values.shape}"
         )
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UsageError(

@@ -52,6 +52,17 @@ class Header:
     seconds: float
 
 
+class _Bytes(io.BytesIO):
+    """Bytes of which a damaged header may ask for a place before the first, without a traceback for it."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place; nowhere if there is no such."""
+        try:
+            return super().seek(offset, whence)
+        except (OverflowError, ValueError):
+            return self.tell()
+
+
 @contextmanager
 def _opened(data: bytes, where: str) -> Iterator[Any]:
     """Open a sound file with libsndfile, turning what is wrong into one sentence about `where`."""
@@ -60,7 +71,7 @@ def _opened(data: bytes, where: str) -> Iterator[Any]:
     if not data:
         raise UsageError(f"{where} is empty; remove it")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Bytes(data)) as file:
             yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UsageError(f"{where} cannot be read as sound; remove or repair it") from error

@@ -86,7 +86,8 @@ def graph_of_arrays(
         arrays: ``features`` ``(n, d)``; ``edges`` ``(2, E)``, node numbers from 0; ``labels`` ``(n,)``,
             as for :func:`attar.classes.find_classes`, with -1, NaN or "" for unknown; perhaps ``weights``
             ``(E,)``, ``classes``, names of the classes, and ``train``, ``validation`` and
-            ``test``, node numbers or masks ``(n,)`` of Booleans or of zeros and ones. What is None is not there.
+            ``test``, node numbers or masks ``(n,)`` of Booleans or of zeros and ones. What is None is not
+            there.
         name: What the graph is called.
         classes: Names of the classes; by default those in the arrays, or the labels themselves.
         called: What the user calls the arrays.

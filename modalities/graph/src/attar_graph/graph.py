@@ -148,6 +148,11 @@ class Nodes:
     graph: Graph
     index: Tensor
 
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of the features of one node."""
+        return tuple(self.graph.features.shape[1:])
+
     def take(self, rows: Tensor) -> Nodes:
         """Return fewer nodes in the same graph."""
         return Nodes(self.graph, self.index.index_select(0, rows))

@@ -80,10 +80,11 @@ def _array(path: Path) -> np.ndarray[Any, Any]:
         found = load(read_limited(path, _MOST))
         if isinstance(found, Rows):
             return _matrix(found)
-        values = found.read()
+        values: np.ndarray[Any, Any] = found.read()
         if values.ndim != 2:
             raise ValueError("this is no matrix")
-        return values.astype(np.float32)
+        plain: np.ndarray[Any, Any] = values.astype(np.float32)
+        return plain
 
 
 def read_planetoid(folder: Path, name: str) -> RawGraph:

@@ -91,8 +91,8 @@ class RawGraph:
                 raise UsageError(f"the {split} nodes of {self.name!r} are numbered from 0 to {n - 1}")
             if len(nodes.unique()) != len(nodes):
                 raise UsageError(
-                    f"a node of {self.name!r} stands twice in {split}, whose {len(nodes)} entries were read as "
-                    f"numbers of nodes; a mask has True or False for each of the {n} nodes"
+                    f"a node of {self.name!r} stands twice in {split}, whose {len(nodes)} entries were read "
+                    f"as numbers of nodes; a mask has True or False for each of the {n} nodes"
                 )
             if bool(seen[nodes].any()):
                 raise UsageError(

@@ -26,7 +26,7 @@ _OPCODES = frozenset(
     GLOBAL REDUCE NEWOBJ BUILD BINPUT LONG_BINPUT BINGET LONG_BINGET
     """.split()
 )
-_TYPES = {kind: np.dtype(kind) for kind in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
+_TYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 
 
 class _Type:
@@ -43,7 +43,7 @@ class _Type:
         code = self.code.decode("ascii") if isinstance(self.code, bytes) else self.code
         if code not in _TYPES or self.order not in ("<", ">", "|", "="):
             raise pickle.UnpicklingError(f"arrays of {code!r} are not allowed")
-        return _TYPES[str(code)].newbyteorder(str(self.order))
+        return np.dtype(f"{self.order}{code}")
 
 
 class Array:
@@ -70,8 +70,8 @@ class Array:
         plain = content.encode("latin1") if isinstance(content, str) else content
         if not isinstance(plain, bytes):
             raise pickle.UnpicklingError("an array is made of bytes")
-        order = "F" if columns is True else "C"
-        return np.frombuffer(plain, dtype=kind.read()).reshape(shape, order=order)
+        values: NDArray[Any] = np.frombuffer(plain, dtype=kind.read())
+        return values.reshape(shape[::-1]).T if columns is True else values.reshape(shape)
 
 
 class Rows:

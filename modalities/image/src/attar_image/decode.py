@@ -20,8 +20,8 @@ __all__ = ["MOST_BYTES", "Form", "ImageDecoder", "decode", "fit", "opened", "use
 
 MOST_PIXELS = 2**26
 MOST_BYTES = 2**29
-_LARGE = 2**25
-"""Pixels from which on an image is decoded alone, and brought down before anything is made of it."""
+_MANY, _LARGE = 2**23, 2**24
+"""Pixels above which an image is decoded alone, and above which it is brought down first."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """What is read; Pillow would also start Ghostscript for PostScript, whatever a file is called."""
 _ALONE = threading.Lock()
@@ -81,23 +81,24 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     deep = image.mode.startswith("I;16")
     if image.mode not in ("I", "F") and not deep:
         return image
-    values = np.asarray(image)
     # A file of 16 bits has 65,535 for white however dark it is; other types do not say.
-    scale = 257.0 if deep or values.max(initial=0) > 255 else 1.0
-    levels = np.empty(values.shape, dtype=np.uint8)
+    extremes: Any = image.getextrema()
+    scale = 257.0 if deep or extremes[1] > 255 else 1.0
+    levels = np.empty((image.height, image.width), dtype=np.uint8)
     # Some rows at a time: a copy in more digits is eight times as large.
-    for start in range(0, len(values), _ROWS):
-        part = values[start : start + _ROWS].astype(np.float64)
-        levels[start : start + _ROWS] = np.clip(np.round(part / scale), 0, 255)
+    for start in range(0, image.height, _ROWS):
+        end = min(start + _ROWS, image.height)
+        part = np.asarray(image.crop((0, start, image.width, end)), dtype=np.float64)
+        levels[start:end] = np.clip(np.round(part / scale), 0, 255)
     return Image.fromarray(levels)
 
 
 def used_levels(image: Image.Image) -> int | None:
     """Return how many of 256 shades are left of an image of 16 bits, or None for other images."""
-    if not image.mode.startswith("I;16"):
+    if image.mode != "I;16":
         return None
-    values = np.asarray(image)
-    return round(int(values.max()) / 257) - round(int(values.min()) / 257) + 1 if values.size else 0
+    extremes: Any = image.getextrema()
+    return int(round(extremes[1] / 257) - round(extremes[0] / 257) + 1)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -122,16 +123,22 @@ def fit(image: Image.Image, form: Form) -> NDArray[Any]:
 
 
 def _fit_large(image: Image.Image, form: Form) -> NDArray[Any]:
-    """Return a very large image as :func:`fit` does, in little more memory than its own pixels take."""
-    with _ALONE:
-        image.draft(None, (2 * form.side, 2 * form.side))
+    """Return a large image as :func:`fit` does, in little more memory than its own pixels take."""
+    if image.width * image.height > _LARGE:
         factor = min(image.size) // (4 * form.side)
-        upright = ImageOps.exif_transpose(image)
+        # Turned where it is: a copy would be made even of an image that stands upright.
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = _eight_bits(image)
         if upright.mode in ("P", "PA"):
             upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         if factor > 1 and upright.mode in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr"):
             upright = upright.reduce(factor)
-        return fit(upright, form)
+        values = fit(upright, form)
+    else:
+        values = fit(image, form)
+    # The next one may begin before what opened this lets go of it.
+    image.close()
+    return values
 
 
 def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
@@ -146,11 +153,12 @@ def decode(data: bytes, where: str, form: Form) -> NDArray[Any]:
         UsageError: If the bytes are no image, are cut short, or announce too many pixels.
     """
     with opened(data, where) as image:
-        if image.width * image.height > _LARGE:
-            return _fit_large(image, form)
         # Large JPEGs are decoded at a fraction of their size, which is many times faster.
         image.draft(None, (2 * form.side, 2 * form.side))
-        return fit(image, form)
+        if image.width * image.height <= _MANY:
+            return fit(image, form)
+        with _ALONE:
+            return _fit_large(image, form)
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,13 @@ __all__ = ["IMAGE", "ImageModality", "ImageOptions"]
 
 _DIGITS = "1,797 handwritten digits of 8 × 8 pixels (scikit-learn)"
 
+
 # Numbers arrive as text from the command line, so they are converted before they are compared.
-Channels = Annotated[Literal[0, 1, 3], BeforeValidator(int)]
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) else value
+
+
+Channels = Annotated[Literal[0, 1, 3], BeforeValidator(_number)]
 
 
 class ImageOptions(BadOptions, SplitOptions):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 __all__ = ["TFIDF", "PoolingName", "TextOptions", "TextTask"]
 
-PoolingName: TypeAlias = Literal["auto", "mean", "cls", "last"]
+PoolingName: TypeAlias = Literal["auto", "mean", "cls", "last", "max", "sqrt", "weighted"]
 """What of the tokens' states becomes the vector of a text."""
 
 TFIDF = "tfidf"
@@ -30,8 +30,10 @@ class TextOptions(SplitOptions):
             token: the input embeddings of a transformer.
         encoder: What makes vectors of texts: ``tfidf``, fitted on the training texts, or a
             transformer, as a folder or by its name on the Hugging Face Hub.
-        pooling: Of a transformer's last states, the ``mean`` over tokens, that of the first token
-            (``cls``) or of the ``last``; ``auto`` takes what the encoder's folder says, else the mean.
+        pooling: Of a transformer's last states, the ``mean`` over tokens, that of the first token (``cls``)
+            or of the ``last``, the largest value of each place (``max``), the sum over the root of the
+            number of tokens (``sqrt``), or a mean in which later tokens weigh more (``weighted``);
+            ``auto`` takes what the encoder's folder says, else the mean.
         normalize: Whether vectors have length 1.
         length: Tokens of a text that are read; 0 for as many as the encoder takes, and of mode
             ``token`` as many as 19 of 20 training texts have, at most 64.

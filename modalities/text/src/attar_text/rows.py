@@ -127,9 +127,10 @@ def _delimited(delimiter: str, quoted: bool) -> Callable[[Path, TextOptions], Ro
             return Rows((), (), where)
         size = path.stat().st_size
         check_columns(first.count(delimiter) + 1, where)
-        quoting = QUOTE_MINIMAL if quoted else QUOTE_NONE
         try:
-            cells = next(csv_rows([first], delimiter=delimiter, quoting=quoting))
+            cells = next(
+                csv_rows([first], delimiter=delimiter, quoting=QUOTE_MINIMAL if quoted else QUOTE_NONE)
+            )
         except CsvError as error:
             raise _not_a_table(path, error) from error
         header = _has_header(cells, options)

@@ -29,7 +29,7 @@ class EncoderNetwork(nn.Module):
         model: The transformer.
         marks: Embeddings of the marks before and after a text ``(2, width)``, or None.
         scale: Spread of the embeddings.
-        pooling: ``mean``, ``cls`` or ``last``.
+        pooling: What of the states becomes the vector of a text, as for :func:`pooled`.
         classes: Number of classes.
     """
 

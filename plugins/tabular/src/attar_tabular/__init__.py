@@ -80,7 +80,11 @@ def _read(path: Path) -> Any:
     if path.suffix == ".parquet":
         return read_table(path).to_pandas()
     try:
-        check_columns(first_line(path).count(",") + 1, path.name)
+        header = first_line(path)
+    except (UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path.name} cannot be read as a table: {str(error).splitlines()[0]}") from error
+    check_columns(header.count(",") + 1, path.name)
+    try:
         return pandas.read_csv(path)
     except (ValueError, OSError, OverflowError) as error:
         raise UsageError(f"{path.name} cannot be read as a table: {str(error).splitlines()[0]}") from error

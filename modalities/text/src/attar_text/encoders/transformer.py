@@ -18,9 +18,10 @@ from attar.errors import UsageError
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attar_text.encoders.folder import own_pooling, read_settings
 from attar_text.form import PoolingName
 
-__all__ = ["TransformerEncoder", "encoder_folder", "own_pooling", "pooled", "transformer_parts"]
+__all__ = ["TransformerEncoder", "encoder_folder", "pooled", "transformer_parts"]
 
 _WANTED = ("*.json", "*.txt", "*.model", "model*.safetensors", "1_Pooling/*")
 _TOKENIZERS = (
@@ -104,23 +105,14 @@ def _content(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{str(path)!r} is damaged; restore it") from error
-    return found if isinstance(found, dict) else {}
-
-
 def pooled(states: Tensor, mask: Tensor, pooling: PoolingName) -> Tensor:
     """Return a vector of each text.
 
     Args:
         states: States of the tokens, ``(n, tokens, width)``.
         mask: 1 for tokens, 0 for padding, ``(n, tokens)``.
-        pooling: ``mean``, ``cls`` or ``last``.
+        pooling: ``mean``; ``cls`` and ``last``, of one token; ``max``, of each place; ``sqrt``, the sum over
+            the root of how many there are; ``weighted``, a mean in which later tokens weigh more.
 
     Returns:
         Vectors ``(n, width)``.
@@ -131,7 +123,12 @@ def pooled(states: Tensor, mask: Tensor, pooling: PoolingName) -> Tensor:
         places = torch.arange(mask.shape[1]).expand_as(mask)
         return states[torch.arange(len(states)), (places * mask).argmax(1)]
     weights = mask.to(states)[:, :, None]
-    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+    if pooling == "max":
+        return states.masked_fill(weights == 0, -1e9).amax(1)
+    if pooling == "weighted":
+        weights = weights * torch.arange(1, mask.shape[1] + 1).to(states)[None, :, None]
+    sizes = weights.sum(1).clamp(min=1)
+    return (states * weights).sum(1) / (sizes.sqrt() if pooling == "sqrt" else sizes)
 
 
 class TransformerEncoder:
@@ -276,20 +273,12 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def own_pooling(folder: Path) -> PoolingName:
-    """Return what a folder of sentence-transformers says, else the mean."""
-    said = _json(folder / "1_Pooling" / "config.json")
-    if said.get("pooling_mode_cls_token"):
-        return "cls"
-    return "last" if said.get("pooling_mode_lasttoken") else "mean"
-
-
 def _own_length(folder: Path) -> int:
     """Return how many tokens an encoder takes."""
     said = (
-        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
-        _json(folder / "tokenizer_config.json").get("model_max_length"),
-        _json(folder / "config.json").get("max_position_embeddings"),
+        read_settings(folder / "sentence_bert_config.json").get("max_seq_length"),
+        read_settings(folder / "tokenizer_config.json").get("model_max_length"),
+        read_settings(folder / "config.json").get("max_position_embeddings"),
     )
     # Some tokenizers write 10³⁰ for "no limit".
     known = [int(each) for each in said if isinstance(each, int | float) and 0 < each < 100_000]
