@@ -6,10 +6,13 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import typer
 
@@ -79,6 +82,28 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
+@contextlib.contextmanager
+def _ended_gently() -> Iterator[None]:
+    """Let what asks a process to end do what Ctrl-C does: workers are ended too, and what is done is told."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Windows has no SIGHUP; what ``nohup`` told to ignore stays ignored.
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asked = [kind for kind in kinds if signal.getsignal(kind) != signal.SIG_IGN]
+    before = {kind: signal.signal(kind, interrupt) for kind in asked}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            # None: a handler that was not set from Python, which Python cannot set again.
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
@@ -97,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given = sys.argv[1:] if arguments is None else arguments
         whole = with_applications(app, [word for word in given if not word.startswith("-")][:1], Registry())
-        result = whole(args=arguments, prog_name="attar", standalone_mode=False)
+        with _ended_gently():
+            result = whole(args=arguments, prog_name="attar", standalone_mode=False)
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:
             _tell(_STOPPED)

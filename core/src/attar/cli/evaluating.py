@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,11 @@ def evaluate(
         )
     paths = [Path(name) if arrays else fetched(name) for name in names]
     task, sets, chosen = (_given if arrays else _runs)(modality, paths, job)
-    report = evaluate_sets(task, sets, training.settings(chosen, job.show), registry)
+    try:
+        report = evaluate_sets(task, sets, training.settings(chosen, job.show), registry)
+    except KeyboardInterrupt:
+        print("attar: stopped; the same command goes on from the networks that are finished", file=sys.stderr)
+        raise SystemExit(130) from None
     _keep(report, paths[0])
     if as_json:
         tables.print_json(report)

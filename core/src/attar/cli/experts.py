@@ -119,7 +119,7 @@ def make_experts(
         context = Context(task, 0, Clock(0, settings.steps), find_device(device), workplace)
         try:
             cost = built.source.prepare(context)
-        except PreparationStopped:
+        except (PreparationStopped, KeyboardInterrupt):
             print("attar: stopped; continue with the same command", file=sys.stderr)
             raise SystemExit(130) from None
     files = [path for path in folder.iterdir() if path.suffix == ".safetensors"]
