@@ -46,3 +46,9 @@ def test_a_budget_is_written_as_it_is_read(budget):
 def test_exactly_one_bound_is_given():
     with pytest.raises(ValueError, match="give one of"):
         Budget(per_class=1, total=2)
+
+
+@pytest.mark.parametrize("text", ["1B", "2B"])
+def test_bytes_that_hold_no_sample_at_all_are_refused_when_they_are_read(text):
+    with pytest.raises(UsageError, match=f"a memory of {text} holds no sample"):
+        Budget.of(text)

@@ -203,6 +203,8 @@ def _toml(path):
         (("--set", "lern.lr=1"), "settings stand in"),
         (("--set", "stepz=1"), "stepz"),
         (("--model", "resnet99"), "resnet99"),
+        (("--memory", "1B"), "a memory of 1B holds no sample"),
+        (("--memory", "40B"), "a memory of 40B holds 0 real samples"),
     ],
 )
 def test_mistakes_are_refused_before_any_work(cli, tmp_path, more, said):

@@ -195,6 +195,16 @@ class TestMemory:
         with pytest.raises(UsageError, match="dtype"):
             DistilledReplay("2/class", dtype="float8", **quick).learner.learn(made.train_stream[0])
 
+    def test_bytes_for_no_sample_of_each_class_are_refused_before_training(self, made, quick, strategy):
+        plugin = DistilledReplay("20B", **quick)
+        learner = strategy(plugin)
+        before = [each.detach().clone() for each in learner.model.parameters()]
+        with pytest.raises(
+            UsageError, match="20 bytes cannot hold one sample of each of 2 classes, which take"
+        ):
+            learner.train(made.train_stream[0], eval_streams=[], num_workers=0)
+        assert all(map(torch.equal, before, learner.model.parameters()))
+
     def test_a_class_with_fewer_samples_than_asked_for_keeps_those(self, task, quick, strategy, learn):
         few = task.subset(torch.cat([(task.labels == label).nonzero()[: 1 + label, 0] for label in range(6)]))
         plugin = DistilledReplay("3/class", **quick)

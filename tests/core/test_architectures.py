@@ -5,11 +5,12 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from attar.architectures import Family, build, capability, code_of, coupled, parse, runs_code
+from attar.architectures import Family, build, capability, check_model, code_of, coupled, parse, runs_code
 from attar.architectures.text import literal, typed
 from attar.errors import UsageError
 from attar.nets import MLP, ConvNet, Linear
 from attar.rng import derive
+from attar.testing import toy_task
 from torch import nn
 
 KNOWN = {"convnet": ConvNet, "mlp": MLP, "linear": Linear}
@@ -162,3 +163,28 @@ def test_a_model_that_does_not_say_is_taken_to_be_coupled():
 def test_a_missing_capability_names_model_and_method():
     with pytest.raises(UsageError, match="the model Linear has no method 'embed', which this method needs"):
         capability(nn.Linear(1, 1), "embed")
+
+
+LARGE = ["mlp,width=10000000", "convnet,width=1000000", "mlp,width=100000,depth=1000"]
+
+
+@pytest.mark.parametrize("arch", LARGE)
+def test_a_network_that_no_memory_holds_is_refused_before_any_is_taken(arch):
+    with pytest.raises(UsageError, match=r"takes [\d,.]+ GB with gradients, and .* choose a smaller one"):
+        check_model(toy_task((1, 8, 8)), arch)
+
+
+@pytest.mark.parametrize("arch", ["mlp,depth=100000000", "convnet,depth=100000000", "mlp,width=1" + 30 * "0"])
+def test_settings_of_networks_have_bounds(arch):
+    with pytest.raises(UsageError, match="should be less than or equal to"):
+        check_model(toy_task((1, 8, 8)), arch)
+
+
+def test_a_network_is_not_deeper_than_samples_can_be_halved():
+    with pytest.raises(UsageError, match="too small for a ConvNet of depth 70; lower the depth"):
+        check_model(toy_task((1, 8, 8)), "convnet,depth=70")
+
+
+def test_networks_that_are_in_memory_together_count_together():
+    with pytest.raises(UsageError, match=r"1,000,000,000 networks 'linear' take .* fewer or smaller ones"):
+        check_model(toy_task((4,)), "linear", copies=10**9)

@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 SHAPE = (1, 8, 8)
-EXPERTS = {"count": 1, "epochs": 2}
+EXPERTS = {"count": 1, "epochs": 2, "span": 1}
 QUICK = {
-    **dict.fromkeys(("mtt", "tesla", "datm"), {**EXPERTS, "span": 1, "earliest": 0, "latest": 1}),
-    "sfgc": {**EXPERTS, "span": 1, "structure": ""},
+    **{name: {**EXPERTS, "earliest": 0, "latest": 1} for name in ("mtt", "tesla", "datm")},
+    "sfgc": {**EXPERTS, "structure": ""},
 }
 # Those on any data whose models need nothing but logits and an embedding.
 METHODS = [

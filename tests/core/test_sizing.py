@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import attar
 import pytest
 import torch
 from attar.errors import UsageError
@@ -9,6 +10,7 @@ from attar.recipe import SizeRecipe
 from attar.registry import Registry
 from attar.rng import derive
 from attar.sizing import allocate, initial_batch
+from attar.testing import toy_task
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +136,11 @@ def test_an_unknown_start_is_refused(blobs):
 def test_a_generator_of_another_purpose_is_not_consumed(blobs):
     task = blobs()
     assert start(task, "real", [2, 0, 0]).inputs.equal(task.draw(2, derive(0, "init", 0), [0]).inputs)
+
+
+@pytest.mark.parametrize("size", [{"bytes": 10**12}, {"bytes": 10**30}, {"ipc": 10**10}, {"total": 10**30}])
+@pytest.mark.parametrize("method", ["random", "dm"])
+def test_a_set_that_no_memory_holds_is_refused_before_any_is_taken(size, method):
+    task = toy_task((4,), modality="tensor")
+    with pytest.raises(UsageError, match=r"memory are free; ask for a smaller one|larger than any can be"):
+        attar.distill(task, method=method, **size)

@@ -6,6 +6,7 @@ import signal
 import time
 from itertools import pairwise
 
+import psutil
 import pytest
 
 DATA = "artifact/data.safetensors"
@@ -79,3 +80,49 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(cli, tmp_pat
     one, two, three = ((tmp_path / name / DATA).read_bytes() for name in ("one", "two", "three"))
     assert one == two
     assert one != three
+
+
+WORKING = {
+    "evaluate": (
+        *("evaluate", "made", "--baselines", "random", "--set", "protocol.epochs=30000"),
+        "the same command goes on from the networks that are finished",
+    ),
+    "compare": (
+        *("compare", "tensor", "--data", "digits", "--methods", "dm", "--ipc", 1, "--seeds", 2),
+        *("--set", "dm.steps=1000000", "--baselines", "none", "--out", "all"),
+        "the same command goes on from what is finished",
+    ),
+    "experts": (
+        *("experts", "tensor", "--data", "digits", "--method", "mtt", "--set", "count=4"),
+        *("--set", "epochs=100000", "--out", "experts"),
+        "continue with the same command",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the platform ends processes otherwise")
+@pytest.mark.parametrize("command", WORKING)
+def test_what_ends_a_command_ends_its_workers(cli, process, command):
+    assert (
+        cli("distill", "tensor", "--data", "digits", "--method", "random", "--ipc", 1, "--out", "made").code
+        == 0
+    )
+    *arguments, sentence = WORKING[command]
+    started = process(*arguments, "--workers", 2)
+    parent = psutil.Process(started.pid)
+    limit = time.monotonic() + 240
+    # Workers that have taken that much time are at work; starting takes less.
+    kids = []
+    while sum(each.cpu_times().user > 6 for each in kids) < 2:
+        kids = parent.children(recursive=True)
+        assert started.poll() is None, started.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.2)
+    started.send_signal(signal.SIGTERM)
+    _, err = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert sentence in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(kids, timeout=10)
+    assert not alive

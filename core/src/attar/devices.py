@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from attar.errors import UsageError
 
-__all__ = ["default_device", "find_device", "has_bf16", "has_float64", "processor_lines"]
+__all__ = ["default_device", "find_device", "free_memory", "has_bf16", "has_float64", "processor_lines"]
 
+_CONTAINER = Path("/sys/fs/cgroup")
 _BF16 = {"amx_bf16", "avx512_bf16"}
 
 
@@ -38,6 +40,24 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and bool(_BF16 & set(processor_lines().get("flags", "").split()))
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that this process may still take: of the machine, and of its own limits."""
+    import psutil
+
+    found = [int(psutil.virtual_memory().available)]
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most != resource.RLIM_INFINITY:
+            found.append(most - int(psutil.Process().memory_info().vms))
+    with suppress(OSError, ValueError):
+        # The limit of a container; without one there is a word instead of a number.
+        most, taken = (int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        found.append(most - taken)
+    return max(0, min(found))
 
 
 def processor_lines() -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from attar.errors import UsageError
-from attar.nets import Count
+from attar.nets import Depth
 
 __all__ = ["InfiniteMLP", "NoLogits", "relu_kernel"]
 
@@ -79,7 +79,7 @@ class InfiniteMLP(NoLogits):
         feature: Sequence[int],
         classes: int,
         *,
-        depth: Count = 2,
+        depth: Depth = 2,
         kind: Literal["ntk", "nngp"] = "ntk",
         bias_variance: Annotated[float, Field(ge=0)] = 0.01,
     ) -> None:

@@ -22,13 +22,17 @@ from attar import forward_only
 from attar.errors import UsageError
 from attar.pooling import AveragePool2d
 
-__all__ = ["MLP", "ActivationName", "ConvNet", "Count", "Linear", "NormName"]
+__all__ = ["MLP", "ActivationName", "ConvNet", "Count", "Depth", "Linear", "NormName"]
 
 NormName = Literal["instance", "batch", "layer", "group", "none"]
 """Normalization between convolution and activation."""
 ActivationName = Literal["relu", "leaky_relu", "gelu", "sigmoid"]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**7)]
+Depth = Annotated[int, Field(ge=1, le=1000)]
+"""How often something is repeated, such as a layer: each time takes time, whatever the width."""
 
+_MOST_PADDED = 16
+"""How many times as long as the data zeros may make an axis."""
 _CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _AVERAGES: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 3: nn.AvgPool3d}
 _MAXIMA: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -142,7 +146,7 @@ class MLP(nn.Module):
         classes: int,
         *,
         width: Count = 128,
-        depth: Count = 2,
+        depth: Depth = 2,
         act: ActivationName = "relu",
         norm: Literal["none", "batch"] = "none",
     ) -> None:
@@ -206,7 +210,7 @@ class ConvNet(nn.Module):
         feature: Sequence[int],
         classes: int,
         *,
-        depth: Count = 3,
+        depth: Depth = 3,
         width: Count = 128,
         norm: NormName = "instance",
         act: ActivationName = "relu",
@@ -221,7 +225,12 @@ class ConvNet(nn.Module):
                 f"but these have shape {tuple(feature)}; choose the architecture 'mlp' instead"
             )
         factor = 2**depth if pool != "none" else 1
-        padded = [math.ceil(side / factor) * factor for side in spatial]
+        if factor > _MOST_PADDED * max(spatial):
+            raise UsageError(
+                f"samples of shape {tuple(feature)} are too small for a ConvNet of depth {depth}; "
+                f"lower the depth"
+            )
+        padded = [-(-side // factor) * factor for side in spatial]
         # Half of what is missing on either side: the first convolution's padding does it.
         extra = [math.ceil((after - before) / 2) for before, after in zip(spatial, padded, strict=True)]
         self.coupled = norm == "batch"

@@ -70,7 +70,8 @@ def scoped(gen: Generator) -> Iterator[None]:
     Library code that takes no generator (module initializers, dropout) runs inside. This is
     the only place in Attar that touches the global generators of PyTorch, NumPy and Python.
     """
-    seed = torch.randint(256, (32,), generator=gen).to(torch.uint8).numpy()
+    seed = torch.randint(256, (32,), generator=gen, device="cpu").to(torch.uint8).numpy()
+
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     apple_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     numpy_state = np.random.get_state()  # noqa: NPY002 - saved so that it can be put back

@@ -114,13 +114,20 @@ class Stopped(Exception):
         self.step = step
 
 
-def check(task: Task, objective: Objective, model: str, seed: int) -> None:
+def check(task: Task, objective: Objective, model: str, seed: int, networks: int = 1) -> None:
     """Refuse a model that lacks what the loss needs or does not fit the data, before any work.
+
+    Args:
+        task: The real data.
+        objective: What it is for.
+        model: Architecture.
+        seed: Seed of the initialization.
+        networks: Such models that are in memory together.
 
     Raises:
         UsageError: Naming what is wrong.
     """
-    check_model(task, model, seed, objective.loss.needs)
+    check_model(task, model, seed, objective.loss.needs, networks)
     suits = getattr(objective.loss, "suits", None)
     if suits is not None:
         suits(task.build(model, derive(seed, "check")))

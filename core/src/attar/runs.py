@@ -89,7 +89,8 @@ def check_recipe(task: Task, resolved: Resolved, registry: Registry | None = Non
     recipe = resolved.recipe
     if resolved.method is not None and resolved.settings is not None:
         _check_own_model(task, recipe.method, resolved.settings)
-        check(task, resolved.method.build(resolved.settings), resolved.settings.model, recipe.run.seed)
+        settings = resolved.settings
+        check(task, resolved.method.build(settings), settings.model, recipe.run.seed, settings.networks)
         check_first_step(task, resolved, registry or Registry())
         check_choice(task, resolved.settings)
     else:

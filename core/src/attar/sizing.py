@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from attar.batch import Batch, map_values
 from attar.contracts import SetSpec, SyntheticSet, Task
+from attar.devices import free_memory
 from attar.errors import UsageError
 from attar.labels import label_kind
 from attar.plugins import NamesAxes, ParameterizationPlugin
@@ -24,6 +26,8 @@ __all__ = ["allocate", "initial_batch", "set_spec", "start", "storage_settings"]
 
 # Standard deviation, in units of preprocessed data, of what tells repeated samples apart.
 _JITTER = 0.05
+_MOST = 2**40
+"""Samples of a set, at most."""
 
 
 def _proportional(counts: Tensor, total: int) -> list[int]:
@@ -76,6 +80,8 @@ def allocate(
             total = round(size.ratio * (everything or int(counts.sum())))
         else:
             total = (size.bytes or 0) // sample_bytes()
+        if total > _MOST:
+            raise UsageError(f"a set of {total:.3g} samples is larger than any can be; ask for a smaller one")
         if total < present:
             raise UsageError(
                 f"a set of {total} samples cannot hold one of each of the {present} classes; make it larger"
@@ -148,6 +154,13 @@ def start(task: Task, resolved: Resolved, registry: Registry) -> tuple[Synthetic
     kind = "real" if resolved.settings is None else resolved.settings.init
 
     def made(per_class: Sequence[int]) -> SyntheticSet:
+        # Twice, since a set starts at a copy.
+        wanted = 2 * 4 * each * sum(per_class) * math.prod(task.feature)
+        if wanted > (free := free_memory()):
+            raise UsageError(
+                f"a set of {sum(per_class):,} samples takes {wanted / 2**30:,.1f} GB while it is made, and "
+                f"{free / 2**30:,.1f} GB of memory are free; ask for a smaller one"
+            )
         init = initial_batch(task, kind, [n * each for n in per_class], seed, registry)
         return task.synthesize(init, spec, derive(seed, "synthesize"))
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 
+import torch
+from attar.contracts import Task
 from attar.errors import UsageError
 from attar.quantities import parse_bytes
 from attar.settings import Settings
 from pydantic import Field, model_validator
 
 __all__ = ["Budget"]
+
+_LEAST = 3
+"""Bytes of the smallest sample: a value of float16 and a label."""
 
 
 class Budget(Settings):
@@ -46,8 +51,12 @@ class Budget(Settings):
             return cls(per_class=int(found[1])) if found[2] else cls(total=int(found[1]))
         if re.fullmatch(r"[0-9.]+\s*[A-Za-z]+", said):
             size = parse_bytes(said)
-            if size >= 1:
+            if size >= _LEAST:
                 return cls(bytes=size)
+            if size >= 1:
+                raise UsageError(
+                    f"a memory of {text} holds no sample, which takes a value and a label; make it larger"
+                )
         raise UsageError(
             f"the memory {text!r} is not understood; write it as 10/class, 100 (samples) or 78KB"
         )
@@ -69,6 +78,18 @@ class Budget(Settings):
             )
         each, more = divmod(self.total, classes)
         return [each + (place < more) for place in range(classes)]
+
+    def real_samples(self, task: Task) -> int:
+        """Return how many real samples of a task a memory holds in all, once all classes have come.
+
+        A budget of bytes counts them in their cheapest lossless form.
+        """
+        if self.per_class is not None:
+            return self.per_class * int((task.counts > 0).sum())
+        if self.total is not None:
+            return self.total
+        rows = torch.arange(min(256, len(task.labels)))
+        return (self.bytes or 0) * len(rows) // task.raw_bytes(rows)
 
     def key(self) -> str:
         """Return the budget as a part of a file name."""

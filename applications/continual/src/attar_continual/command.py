@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from attar.cli.work import begin, cache_mode
 from attar.contracts import Task
 from attar.errors import UsageError
 from attar.files import portable_names, write_file
-from attar.jobs import parse_workers
+from attar.jobs import in_others, parse_workers
 from attar.progress import progress, silent
 from attar.recipe import Recipe, SizeRecipe, resolve
 from attar.registry import Registry
@@ -27,7 +28,7 @@ from attar_continual.names import LOGS
 from attar_continual.plots import curves_plot, forgetting_plot
 from attar_continual.results import ContinualResult, JobResult, MethodResult
 from attar_continual.settings import ContinualRecipe
-from attar_continual.stopping import Interrupted
+from attar_continual.stopping import Interrupted, never
 from attar_continual.tables import to_csv, to_markdown
 
 __all__ = ["How", "run"]
@@ -170,10 +171,11 @@ def run(said: Mapping[str, Any], changes: Mapping[str, str], how: How) -> None:
             note=note,
         )
         try:
-            # A signal that came as an exception could be lost in a callback of a library.
-            with interruptible() as stop:
+            # A signal that came as an exception could be lost in a callback of a library. Workers are
+            # simply ended: what they are at is begun again.
+            with nullcontext(never) if in_others(2, options.workers) else interruptible() as stop:
                 result = compare(task, recipe, replace(options, stop=stop))
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             raise SystemExit(_stopped(place)) from None
     write_file(place / "table.md", to_markdown(result).encode())
     write_file(place / "table.csv", to_csv(result).encode())

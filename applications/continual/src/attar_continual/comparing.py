@@ -139,6 +139,12 @@ def check(task: Task, recipe: ContinualRecipe, registry: Registry) -> None:
     if classes < 2:
         raise UsageError(f"{task.name!r} has a single class, and a classifier needs at least two")
     recipe.budget.samples(classes)
+    real = recipe.budget.real_samples(task)
+    if real < classes and set(REAL) & set(recipe.methods):
+        raise UsageError(
+            f"a memory of {recipe.memory} holds {real} real samples, and {task.name!r} has {classes} "
+            f"classes; make it larger"
+        )
     if not any(name.startswith("distilled") for name in recipe.methods):
         return
     settings = {"model": recipe.model, **recipe.objective} if recipe.model else recipe.objective
@@ -146,7 +152,8 @@ def check(task: Task, recipe: ContinualRecipe, registry: Registry) -> None:
     distiller = Distiller(
         recipe.distiller, settings, recipe.parameterization, recipe.labels, run.seed, run.dtype, registry
     )
-    check_recipe(task, resolve(distiller.recipe(task, 0, 1, None), registry))
+    check_recipe(task, resolve(distiller.recipe(task, 0, 1, None), registry), registry)
+    distiller.check_room(task, recipe.budget.bytes)
 
 
 def compare(

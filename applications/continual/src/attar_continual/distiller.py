@@ -15,6 +15,7 @@ from attar.registry import Registry
 from attar.rng import derive
 from attar.runs import RunSettings, distill_recipe
 from attar.settings import parse, unknown
+from attar.sizing import start
 
 __all__ = ["LABELS", "Distiller", "Labels"]
 
@@ -99,6 +100,25 @@ class Distiller:
         resolved = resolve(self.recipe(task, number, samples, size), self.registry)
         artifact = distill_recipe(task, resolved, RunSettings(), self.registry)
         return artifact.syn, artifact.manifest.cost
+
+    def check_room(self, task: Task, size: int | None) -> None:
+        """Refuse, before anything is learned, bytes that do not hold one sample of each class of a task.
+
+        Args:
+            task: The data.
+            size: Bytes in all, or None where samples are counted.
+
+        Raises:
+            UsageError: If they do not.
+        """
+        if size is None:
+            return
+        syn, per_class = start(task, resolve(self.recipe(task, 0, 1, None), self.registry), self.registry)
+        if syn.nbytes() > size:
+            raise UsageError(
+                f"a memory of {size} bytes cannot hold one sample of each of {sum(n > 0 for n in per_class)} "
+                f"classes, which take {syn.nbytes()}; make it larger"
+            )
 
     def recipe(self, task: Task, number: int, samples: int | None, size: int | None) -> Recipe:
         """Return how an experience is distilled; see :meth:`__call__`."""

@@ -71,6 +71,18 @@ class Learner:
         present = {label: seen.get(label, 1) for label in start.syn.labels.unique().tolist()}
         self.memory.add(Part(start.syn, present), data.modality)
 
+    def check_room(self, experience: Any) -> None:
+        """Refuse, before the first experience is learned, a budget of bytes too small for its classes.
+
+        Raises:
+            UsageError: If it does not hold one sample of each.
+        """
+        if self.memory.budget.bytes is not None and self._feature is None:
+            task = task_of(experience, self.classes)
+            present = task.counts.nonzero()[:, 0].tolist()
+            if present:
+                self.distiller.check_room(task, self.memory.room(present)[1])
+
     def learn(self, experience: Any, model: Any = None) -> None:
         """Distill an experience and take it into the memory.
 

@@ -46,16 +46,8 @@ class Setup:
 
     @property
     def samples(self) -> int:
-        """Real samples that the memory holds in all, once all classes have come.
-
-        A budget of bytes counts them in their cheapest lossless form.
-        """
-        if self.budget.per_class is not None:
-            return self.budget.per_class * self.classes
-        if self.budget.total is not None:
-            return self.budget.total
-        rows = torch.arange(min(256, len(self.task.labels)))
-        return (self.budget.bytes or 0) * len(rows) // self.task.raw_bytes(rows)
+        """Real samples that the memory holds in all, once all classes have come."""
+        return self.budget.real_samples(self.task)
 
 
 class Held(Protocol):

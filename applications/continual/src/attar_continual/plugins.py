@@ -79,6 +79,10 @@ class DistilledReplay(SupervisedPlugin):
         )
         self.ratio, self.batch, self._seed = ratio, batch, seed
 
+    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Refuse a memory that is too small, before time is spent on training."""
+        self.learner.check_room(strategy.experience)
+
     def before_backward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Add the loss on the memory."""
         if not self.learner.memory.parts:

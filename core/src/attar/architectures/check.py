@@ -11,14 +11,20 @@ from torch import Generator, Tensor, nn
 
 from attar.architectures.adapt import capability
 from attar.architectures.own import is_code, told
+from attar.architectures.text import parse
 from attar.batch import map_values
 from attar.contracts import Task
+from attar.devices import free_memory
 from attar.errors import AttarError, UsageError
 from attar.rng import derive, scoped
 
 __all__ = ["Builder", "check_model", "check_network"]
 
 _MOST_NAMED = 5
+_LARGE = 1000
+"""Settings from which on a network is measured before it is allocated."""
+_PER_MODULE = 2**12
+"""Bytes of a module beside its parameters."""
 
 
 class Builder(Protocol):
@@ -36,7 +42,7 @@ class Builder(Protocol):
         """Return a fresh model."""
 
 
-def check_model(task: Task, text: str, seed: int = 0, needs: Collection[str] = ()) -> None:
+def check_model(task: Task, text: str, seed: int = 0, needs: Collection[str] = (), copies: int = 1) -> None:
     """Build a model and show it two training samples.
 
     Args:
@@ -44,17 +50,24 @@ def check_model(task: Task, text: str, seed: int = 0, needs: Collection[str] = (
         text: Architecture, or "" for the task's default.
         seed: Seed of the initialization.
         needs: Methods beside ``forward`` that the model must have.
+        copies: Such models that are in memory together.
 
     Raises:
-        UsageError: If it cannot be built, lacks a method, fails on the samples, or gives
-            something other than a logit per class.
+        UsageError: If it cannot be built, is too large for the memory, lacks a method, fails on the
+            samples, or gives something other than a logit per class.
     """
     inputs = task.view(torch.tensor([0, len(task.labels) - 1])).inputs
-    check_network(task, text, inputs, len(task.classes), seed, needs)
+    check_network(task, text, inputs, len(task.classes), seed, needs, copies)
 
 
 def check_network(
-    builder: Builder, text: str, inputs: Any, classes: int, seed: int = 0, needs: Collection[str] = ()
+    builder: Builder,
+    text: str,
+    inputs: Any,
+    classes: int,
+    seed: int = 0,
+    needs: Collection[str] = (),
+    copies: int = 1,
 ) -> None:
     """Build a model and show it two samples.
 
@@ -65,12 +78,15 @@ def check_network(
         classes: Number of classes.
         seed: Seed of the initialization.
         needs: Methods beside ``forward`` that the model must have.
+        copies: Such models that are in memory together.
 
     Raises:
         UsageError: As :func:`check_model`.
     """
     named = text or builder.architecture
+    _check_size(builder, text, named, copies)
     model = builder.build(text, derive(seed, "check"))
+    _check_memory(model, named, copies)
     _check_capable(builder, model, needs)
     code = is_code(named.partition(",")[0])
     if code:
@@ -103,6 +119,33 @@ def check_network(
                     f"the model {named!r} embeds 2 samples as {_described(embeddings)}, where shape (2, d) "
                     f"is wanted; change what its method 'embed' returns"
                 )
+
+
+def _check_size(builder: Builder, text: str, named: str, copies: int) -> None:
+    """Refuse a registered model of large settings that no memory is left for, before it is allocated."""
+    name, settings = parse(named)
+    if is_code(name) or not any(each.isdecimal() and int(each) >= _LARGE for each in settings.values()):
+        return
+    try:
+        # Without memory for the values: shapes alone.
+        with torch.device("meta"):
+            model = builder.build(text, derive(0, "check"))
+    except (RuntimeError, OverflowError, NotImplementedError):
+        # What cannot be built so is built, or refused, as it is.
+        return
+    _check_memory(model, named, copies)
+
+
+def _check_memory(model: nn.Module, named: str, copies: int) -> None:
+    values = sum(each.numel() * each.element_size() for each in model.parameters())
+    # A model is used with its gradient, and takes some memory even without parameters.
+    wanted = copies * (2 * values + _PER_MODULE * sum(1 for _ in model.modules()))
+    if wanted > (free := free_memory()):
+        several = f"{copies:,} networks {named!r} take" if copies > 1 else f"the network {named!r} takes"
+        raise UsageError(
+            f"{several} {wanted / 2**30:,.1f} GB with gradients, and {free / 2**30:,.1f} GB of memory are "
+            f"free; choose {'fewer or smaller ones' if copies > 1 else 'a smaller one'}"
+        )
 
 
 def _check_capable(builder: Builder, model: nn.Module, needs: Collection[str]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import typer
 
@@ -76,6 +79,28 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
 
 
+@contextmanager
+def _ended_gently() -> Iterator[None]:
+    """Let what asks a process to end do what Ctrl-C does: workers are ended too, and what is done is told."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Windows has no SIGHUP; what ``nohup`` told to ignore stays ignored.
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asked = [kind for kind in kinds if signal.getsignal(kind) != signal.SIG_IGN]
+    before = {kind: signal.signal(kind, interrupt) for kind in asked}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            # None: a handler that was not set from Python, which Python cannot set again.
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
@@ -96,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = sys.argv[1:] if arguments is None else arguments
         called = [word for word in given if not word.startswith("-")][:1]
         whole = command_of(with_applications(app, called, Registry()))
-        result = whole(args=arguments, prog_name="attar", standalone_mode=False)
+        with _ended_gently():
+            result = whole(args=arguments, prog_name="attar", standalone_mode=False)
+
         code = result if isinstance(result, int) else DONE
         if code == STOPPED:
             tell(_STOPPED)

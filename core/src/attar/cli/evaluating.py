@@ -11,6 +11,7 @@ from attar.artifact import Artifact, load
 from attar.artifact.remote import is_remote
 from attar.artifact.store import fetched
 from attar.cli import tables
+from attar.cli.telling import tell
 from attar.cli.work import Source, begin, below, data_of, options_of
 from attar.contracts import Task
 from attar.errors import UsageError
@@ -100,7 +101,11 @@ def evaluate(
         else:
             tables.print_cost(cost)
         return 0
-    report = evaluate_sets(task, sets, settings, registry)
+    try:
+        report = evaluate_sets(task, sets, settings, registry)
+    except KeyboardInterrupt:
+        tell("stopped; the same command goes on from the networks that are finished")
+        raise SystemExit(130) from None
     _keep(report, paths[0])
     if as_json:
         tables.print_json(report)

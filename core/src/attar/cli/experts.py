@@ -12,6 +12,7 @@ import torch
 
 from attar.api import load_task
 from attar.cli import tables
+from attar.cli.telling import tell
 from attar.cli.work import begin, cache_mode, make_recipe
 from attar.contracts import Clock, Context, PreparationStopped, Workplace
 from attar.devices import find_device
@@ -108,17 +109,17 @@ def make_experts(
     with asking as stop, shown(total, doing) as advance:
         done = [0]
 
-        def tell(note: str) -> None:
+        def note(text: str) -> None:
             done[0] += 1
-            advance(min(done[0], total), note)
+            advance(min(done[0], total), text)
 
-        workplace = Workplace(folder=folder, tell=tell, workers=crew)
+        workplace = Workplace(folder=folder, tell=note, workers=crew)
         if stop is not None:
             workplace = replace(workplace, stop=stop)
         context = Context(task, 0, Clock(0, settings.steps), find_device(device), workplace)
         try:
             cost = built.source.prepare(context)
-        except PreparationStopped:
+        except (PreparationStopped, KeyboardInterrupt):
             tell("stopped; continue with the same command")
             raise SystemExit(130) from None
     files = [path for path in folder.iterdir() if path.suffix == ".safetensors"]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, get_args
 
 from rich.box import SIMPLE_HEAD
@@ -138,8 +135,7 @@ def compare(
         _say_plan(task, settings, as_json)
         return
     try:
-        with _ended_gently():
-            result = compare_methods(task, settings)
+        result = compare_methods(task, settings)
     except (Stopped, KeyboardInterrupt):
         tell(f"stopped; the same command goes on from what is finished ({place})")
         raise SystemExit(130) from None
@@ -147,24 +143,6 @@ def compare(
         tables.print_json(result)
     else:
         print_comparison(result, place)
-
-
-@contextmanager
-def _ended_gently() -> Iterator[None]:
-    """Let what asks a process to end do what Ctrl-C does: workers are ended too."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # Windows has no SIGHUP; what ``nohup`` told to ignore stays ignored.
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    asked = [kind for kind in kinds if signal.getsignal(kind) != signal.SIG_IGN]
-    before = {kind: signal.signal(kind, interrupt) for kind in asked}
-    try:
-        yield
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
 def _say_plan(task: Task, settings: CompareSettings, as_json: bool) -> None:

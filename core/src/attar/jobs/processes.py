@@ -191,5 +191,15 @@ def _side_by_side(
             )(calls)
     except TerminatedWorkerError as error:
         raise _KilledError from error
+    except (KeyboardInterrupt, GeneratorExit):
+        _end_workers()
+        raise
     except PicklingError as error:
         raise unsendable(error) from error
+
+
+def _end_workers() -> None:
+    """End all processes at once: what they do would go on for as long as it takes, for nobody."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=False, kill_workers=True)

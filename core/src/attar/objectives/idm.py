@@ -51,6 +51,11 @@ class IDMSettings(MethodSettings):
     lr_model: float = Field(default=0.01, gt=0)
     augment: bool = True
 
+    @property
+    def networks(self) -> int:
+        """Models that are in memory together."""
+        return self.subjects * self.pool
+
 
 class IDMMethod:
     """Registers IDM."""

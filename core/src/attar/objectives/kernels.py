@@ -68,6 +68,11 @@ class FRePoSettings(RidgeSettings):
     batch: int = Field(default=500, ge=1)
     margin: float = Field(default=1.0, ge=0)
 
+    @property
+    def networks(self) -> int:
+        """Models that are in memory together."""
+        return self.subjects * self.pool
+
 
 class KIPSettings(RidgeSettings):
     """Settings of KIP.
@@ -95,6 +100,11 @@ class RFADSettings(RidgeSettings):
     error: Literal["platt", "squared"] = "platt"
     temperature: float = Field(default=0.1, gt=0)
     lr_temperature: float = Field(default=0.01, gt=0)
+
+    @property
+    def networks(self) -> int:
+        """Models that are in memory together."""
+        return self.subjects * self.models
 
 
 @dataclass(frozen=True)

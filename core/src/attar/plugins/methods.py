@@ -47,7 +47,7 @@ class MethodSettings(Settings):
     """
 
     steps: int = Field(default=1000, ge=1)
-    subjects: int = Field(default=1, ge=1)
+    subjects: int = Field(default=1, ge=1, le=100_000)
     restarts: int = Field(default=1, ge=1)
     validate_every: int = Field(default=0, ge=0)
     classes_at_once: int = Field(default=0, ge=0)
@@ -57,6 +57,11 @@ class MethodSettings(Settings):
     structure: str = ""
     labels: Literal["", "hard", "probability", "regression"] = ""
     lr_labels: float = Field(default=0.01, gt=0)
+
+    @property
+    def networks(self) -> int:
+        """Models that are in memory together."""
+        return self.subjects
 
 
 def stands_in(method: Method) -> bool:

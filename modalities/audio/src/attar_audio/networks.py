@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from attar.architectures import Architecture, Family
 from attar.errors import UsageError
 from attar.infinite import InfiniteMLP
-from attar.nets import MLP, ConvNet, Count, Linear, NormName
+from attar.nets import MLP, ConvNet, Count, Depth, Linear, NormName
 from torch import Tensor, nn
 
 __all__ = ["ARCHITECTURES", "Recurrent", "TemporalConvNet"]
@@ -36,7 +36,7 @@ class TemporalConvNet(nn.Module):
         feature: Sequence[int],
         classes: int,
         *,
-        depth: Count = 3,
+        depth: Depth = 3,
         width: Count = 128,
         norm: NormName = "instance",
     ) -> None:
@@ -73,7 +73,7 @@ class Recurrent(nn.Module):
 
     coupled = False
 
-    def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 64, depth: Count = 1) -> None:
+    def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 64, depth: Depth = 1) -> None:
         super().__init__()
         bands, _ = _bands(feature)
         sizes = [bands, *[2 * width] * (depth - 1)]

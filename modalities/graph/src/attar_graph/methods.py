@@ -171,6 +171,11 @@ class FRePoGNNSettings(RidgeSettings):
     inner: int = Field(default=1, ge=1)
     lr_model: float = Field(default=0.01, gt=0)
 
+    @property
+    def networks(self) -> int:
+        """Models that are in memory together."""
+        return self.subjects * self.pool
+
 
 @dataclass(frozen=True)
 class _Condensation:

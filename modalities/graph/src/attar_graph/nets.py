@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
-from attar.nets import Count
+from attar.nets import Count, Depth
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -97,7 +97,7 @@ class SGC(GraphNetwork):
         feature: Sequence[int],
         classes: int,
         *,
-        hops: Count = 2,
+        hops: Depth = 2,
         width: Annotated[int, Field(ge=0)] = 0,
         threshold: Weight = 0.05,
     ) -> None:
@@ -151,7 +151,7 @@ class Stacked(GraphNetwork):
         feature: Sequence[int],
         classes: int,
         *,
-        layers: Count = 2,
+        layers: Depth = 2,
         width: Count = 256,
         dropout: Rate = 0.5,
         threshold: Weight = 0.05,
@@ -240,9 +240,9 @@ class ChebNet(Stacked):
         feature: Sequence[int],
         classes: int,
         *,
-        layers: Count = 2,
+        layers: Depth = 2,
         width: Count = 256,
-        order: Count = 2,
+        order: Depth = 2,
         dropout: Rate = 0.5,
         threshold: Weight = 0.05,
     ) -> None:
@@ -319,7 +319,7 @@ class APPNP(GraphNetwork):
         classes: int,
         *,
         width: Count = 256,
-        hops: Count = 10,
+        hops: Depth = 10,
         alpha: Annotated[float, Field(ge=0, le=1)] = 0.1,
         dropout: Rate = 0.5,
         threshold: Weight = 0.05,

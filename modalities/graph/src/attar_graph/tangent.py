@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from attar.errors import UsageError
 from attar.infinite import NoLogits, relu_kernel
-from attar.nets import Count
+from attar.nets import Depth
 from torch import Tensor
 
 from attar_graph.graph import Graph, Nodes
@@ -46,8 +46,8 @@ class StructureNTK(NoLogits):
         feature: Sequence[int],
         classes: int,
         *,
-        hops: Count = 2,
-        layers: Count = 2,
+        hops: Depth = 2,
+        layers: Depth = 2,
         threshold: Weight = 0.05,
     ) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attar.architectures import Architecture, Family
 from attar.infinite import InfiniteMLP
-from attar.nets import MLP, Count, Linear
+from attar.nets import MLP, Count, Depth, Linear
 from attar.solved import Ridge
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ class ResidualMLP(nn.Module):
 
     coupled = False
 
-    def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 128, depth: Count = 2) -> None:
+    def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 128, depth: Depth = 2) -> None:
         super().__init__()
         size = 1
         for side in feature:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from attar.errors import UsageError
-from attar.nets import Count
+from attar.nets import Count, Depth
 from torch import Tensor, nn
 
 __all__ = ["RecurrentText", "TextCNN", "TextTransformer", "only_tokens", "token_mask"]
@@ -177,7 +177,7 @@ class TextTransformer(nn.Module):
 
     coupled = False
 
-    def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 64, depth: Count = 2) -> None:
+    def __init__(self, feature: Sequence[int], classes: int, *, width: Count = 64, depth: Depth = 2) -> None:
         super().__init__()
         length, size = _sizes(feature)
         if width % 4:
