@@ -17,6 +17,7 @@ from attar.recipe import DataRecipe, Recipe, SizeRecipe, resolve, stored_recipe
 from attar.registry import Registry
 from attar.runner import Stopped
 from attar.runs import RunSettings, distill_recipe, start
+from attar.selectors.rules import Rule
 
 SETTINGS = {"method": "dm", "ipc": 1, "steps": 6, "model": "linear", "reuse": 2}
 
@@ -269,3 +270,38 @@ def test_a_method_whose_own_model_the_data_lack_is_refused(blobs):
     # A model of the user's own choice is tried.
     with pytest.raises(UsageError, match="has no method 'kernel'"):
         distill(poor, method="kip", ipc=1, model="linear")
+
+
+def test_an_own_method_needs_no_installation(blobs):
+    class EveryOther(Rule):
+        pass
+
+    def every_other(features, n, gen):
+        return torch.arange(len(features))[::2][:n]
+
+    task = blobs()
+    chosen = distill(task, method=EveryOther(every_other, "every other sample"), ipc=2).manifest
+    assert chosen.method.name == "every-other"
+    assert len(chosen.method.rows) == 6
+    made = distill(task, **{**SETTINGS, "method": _named(Registry().get("objectives", "dm"))})
+    assert made.manifest.method.name == "own-method"
+
+
+def _named(method):
+    class OwnMethod:
+        def __getattr__(self, name):
+            return getattr(method, name)
+
+    return OwnMethod()
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (dict, "the method dict is a class; give an object of it, as dict()"),
+        (object(), "the method 'object' that was given does not state the plugin API"),
+    ],
+)
+def test_what_is_no_method_is_refused(blobs, method, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        distill(blobs(), method=method, ipc=1)

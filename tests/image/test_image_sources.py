@@ -224,7 +224,7 @@ def test_one_image_per_class_distills(tmp_path):
         save(tmp_path / "few" / "test" / name / "0.png", shade=80 * index)
     task = attar.task("image", data=tmp_path / "few")
     assert (task.size("train"), task.size("validation"), task.size("test")) == (3, 0, 3)
-    assert len(attar.distill(task, ipc=2, steps=2, reuse=1).to_torch()) == 6
+    assert len(attar.distill(task, ipc=2, ipc_policy="repeat", steps=2, reuse=1).to_torch()) == 6
 
 
 def test_a_missing_test_split_is_named(shades, tmp_path):

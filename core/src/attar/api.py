@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from attar.errors import UsageError
 from attar.evaluation import EvaluationSettings, evaluate_sets
 from attar.given_sets import given_set
 from attar.jobs import Workers, as_workers
-from attar.plugins import CacheMode, GivenData, LoadRequest, default_method
+from attar.plugins import CacheMode, GivenData, LoadRequest, Method, Selector, default_method
 from attar.quantities import parse_bytes
 from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
 from attar.registry import Registry
@@ -139,7 +140,7 @@ def task(
 def distill(
     task: Task,
     *,
-    method: str | None = None,
+    method: str | Method | Selector | None = None,
     ipc: int | None = None,
     size: int | None = None,
     ratio: float | None = None,
@@ -171,7 +172,8 @@ def distill(
 
     Args:
         task: The real data.
-        method: Name of a method or of a selector; by default what suits the data, as their modality says.
+        method: Name of a method or of a selector, by default what suits the data, as their modality says;
+            or one of your own that is not installed, called in the artifact by the name of its class.
         ipc: Samples per class.
         size: Samples in all.
         ratio: Samples per training sample.
@@ -213,6 +215,10 @@ def distill(
         >>> path = artifact.save("iris-2")  # a folder; attar.load reads it again
     """
     registry = registry or Registry()
+    if method is None:
+        method = default_method(registry.get("modalities", task.modality))
+    if not isinstance(method, str):
+        method, registry = _own(method, registry)
     how = {"name": parameterization} if isinstance(parameterization, str) else dict(parameterization or {})
     if "name" in how:
         settings["parameterization"] = how.pop("name")
@@ -226,7 +232,7 @@ def distill(
         {
             "data": {"modality": task.modality, "name": task.name, "options": dict(task.options)},
             "size": parse(SizeRecipe, {**sizes, "policy": ipc_policy, "balance": balance}, "size"),
-            "method": default_method(registry.get("modalities", task.modality)) if method is None else method,
+            "method": method,
             "objective": settings,
             "parameterization": how,
             "run": {"seed": seed, "precision": precision},
@@ -247,6 +253,17 @@ def distill(
         show=show,
     )
     return distill_recipe(task, resolved, run_settings, registry)
+
+
+def _own(method: Method | Selector, registry: Registry) -> tuple[str, Registry]:
+    """Return the name of a method that was given as such, and a registry that knows it."""
+    if isinstance(method, type):
+        raise UsageError(
+            f"the method {method.__name__} is a class; give an object of it, as {method.__name__}()"
+        )
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(method).__name__).lower()
+    group = "selectors" if hasattr(method, "select") else "objectives"
+    return name, registry.having(group, name, method)
 
 
 def _size(

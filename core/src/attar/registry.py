@@ -131,6 +131,21 @@ class Registry:
             self._loaded[group, name] = _load(self._find(group, name))
         return self._loaded[group, name]
 
+    def having(self, group: str, name: str, plugin: Any) -> Registry:
+        """Return a registry that also knows a plugin which is at hand and not installed.
+
+        Raises:
+            PluginError: If it does not fit the contract of its group, or its name is taken.
+        """
+        owner = f"the {_SINGULAR[group]} {name!r} that was given"
+        verify(group, plugin, owner)
+        if name in self.names(group):
+            raise PluginError(f"{owner} has the name of an installed one: give its class another name")
+        point = EntryPoint(name=name, value="", group=f"attar.{group}")
+        more = Registry([*self._entries, Entry(group, name, "what was given", "", point)])
+        more._loaded = {**self._loaded, (group, name): plugin}
+        return more
+
     def _find(self, group: str, name: str) -> Entry:
         found = [entry for entry in self.entries(group) if entry.name == name]
         if len(found) == 1:

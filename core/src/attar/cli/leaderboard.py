@@ -155,6 +155,9 @@ def _say_plan(task: Task, settings: CompareSettings, as_json: bool) -> None:
     for key, value in rows.items():
         if isinstance(value, tuple):
             rows[key] = ", ".join(map(str, value))
+    # A list of one seed, 0, reads as if there were none.
+    count = len(settings.all_seeds)
+    rows["seeds"] = f"{count} per method and size, from {settings.seed}"
     tables.print_pairs(rows, title="would compare")
     if refused:
         tables.print_pairs(refused, title="do not fit these data")
