@@ -8,9 +8,10 @@ import pytest
 import torch
 from attar import load
 from attar.cost import Cost
-from attar.errors import UsageError
+from attar.errors import DivergenceError, UsageError
 from attar.testing.toys import toy_task
 from attar.trained import load_model
+from attar_federated import server
 from attar_federated.around import Around, load_weights
 from attar_federated.clients import train_locally
 from attar_federated.grid import Bytes, Interrupted
@@ -452,3 +453,14 @@ def test_an_accuracy_is_reached_where_it_is_first_held(accuracies, wanted):
 def test_what_makes_no_sense_is_refused(values, told, recipe):
     with pytest.raises(ValueError, match=told):
         recipe(**values)
+
+
+def test_a_network_beside_others_that_diverges_is_not_counted(recipe, run, monkeypatch):
+    def learned(task, union, arch, protocol, seed, *path, start=None):
+        if path[-1] == 1 and len(path) == 2:
+            raise DivergenceError("training on the union diverged")
+        return known(task, union, arch, protocol, seed, *path, start=start)
+
+    known = server.learned
+    monkeypatch.setattr(server, "learned", learned)
+    assert run(recipe(networks=3)).result.accuracy.n == 2

@@ -14,7 +14,7 @@ import torch
 from attar.artifact import Artifact, data_record, load
 from attar.contracts import Task
 from attar.cost import Cost, Meter
-from attar.errors import UsageError
+from attar.errors import DivergenceError, UsageError
 from attar.files import disk_errors, read_json, swap, to_json, write_file
 from attar.registry import Registry
 from attar.reports import Score
@@ -296,7 +296,14 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
     accuracies, validations = [last.accuracy], [last.validation]
     if recipe.protocol == "one-shot" and union is not None:
         for k in range(1, recipe.networks):
-            model = learned(task, union.syn, setting.model, setting.protocol, recipe.run.seed, last.round, k)
+            try:
+                model = learned(
+                    task, union.syn, setting.model, setting.protocol, recipe.run.seed, last.round, k
+                )
+            except DivergenceError as error:
+                # Each network has draws of its own; one that diverges takes nothing from those that did not.
+                logger.warning("network %d of %d is not counted: %s", k + 1, recipe.networks, error)
+                continue
             accuracies.append(tested(model, task))
             validations.append(held_out(model, task))
     known = [value for value in validations if value is not None]
