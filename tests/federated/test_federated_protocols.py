@@ -464,3 +464,10 @@ def test_a_network_beside_others_that_diverges_is_not_counted(recipe, run, monke
     known = server.learned
     monkeypatch.setattr(server, "learned", learned)
     assert run(recipe(networks=3)).result.accuracy.n == 2
+
+
+def test_a_result_says_what_answering_one_class_would_reach(recipe, run):
+    whole = toy_task((6,), classes=4, n=160, seed=3, modality="tensor")
+    labels = torch.cat([batch.labels for batch in whole.epoch("test", 64, torch.Generator())])
+    wanted = 100 * float(torch.bincount(labels).max()) / len(labels)
+    assert run(recipe(protocol="fedavg", rounds=1)).result.chance == pytest.approx(wanted, abs=1e-3)

@@ -114,7 +114,7 @@ class Distilling(Strategy):
                     number,
                     start=self._weights,
                 )
-            except (DivergenceError, torch.linalg.LinAlgError):
+            except (DivergenceError, RuntimeError):  # the latter of networks that are solved for
                 client, reach = farthest({own: each.syn.decode() for own, each in passed.items()})
                 if not reach > _FAR:
                     raise

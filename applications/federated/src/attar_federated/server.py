@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from attar_federated.around import load_weights
 from attar_federated.clients import one_thread
 from attar_federated.grid import Bytes, CountingGrid, Interrupted, wait_for
-from attar_federated.learning import held_out, learned, tested
+from attar_federated.learning import by_chance, held_out, learned, tested
 from attar_federated.privacy import guarantee, public_task
 from attar_federated.results import Dropped, FederatedResult, Round
 from attar_federated.setting import Setting, state_arrays
@@ -314,6 +314,7 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
     result = FederatedResult(
         protocol=recipe.protocol,
         accuracy=Score.of(accuracies),
+        chance=round(by_chance(rounds.model, task), 4),
         bytes=spent,
         rounds=tuple(rounds.rounds),
         validation=Score.of(known) if known else None,
