@@ -40,7 +40,7 @@ def test_every_protocol_learns_counts_bytes_and_says_what_it_did(protocol, recip
 def test_one_shot_sends_no_network_and_one_set(recipe, run, scripted, clients, shares):
     seen = []
     run(recipe(), lambda number, reply: seen.append(reply.content) or reply.content)
-    assert all(set(content) == {"set", "about"} for content in seen)
+    assert all(set(content) == {"set", "about", "metrics"} for content in seen)
 
 
 def test_bytes_are_those_of_the_records(recipe, run):
