@@ -6,13 +6,16 @@ Without the guard, the same reply breaks the server or spoils what it learns: ea
 import copy
 import io
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
+from attar.errors import DivergenceError
 from attar.unions import restore
 from attar_federated import averaging, distilling
-from attar_federated.guard import Checked, sender
+from attar_federated.averaging import shortened, within
+from attar_federated.guard import Checked, checked_set, sender
 from attar_federated.records import Share
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, MetricRecord, RecordDict
 
@@ -148,6 +151,7 @@ KINDS = {
     ),
     "an array that is cut short": (setting("values.values", raw("<f4", (12, 6), b"\0" * 40)), "claims"),
     "a pickle": (setting("values.values", pickled()), "no plain numbers"),
+    "what Flower cannot count": (text(""), "cannot be read"),
 }
 
 
@@ -189,6 +193,8 @@ def test_a_hostile_client_changes_nothing_but_its_own_share(kind, fast, replayed
     absent = replayed(fast, lambda number, reply: None if number == HOSTILE else reply.content)
     assert [one.client for one in found.result.dropped] == [HOSTILE + 1]
     assert reason in found.result.dropped[0].reason
+    assert found.result.dropped[0].reason.isprintable()
+    assert len(found.result.dropped[0].reason) < 500
     assert found.union.manifest.sha256 == absent.union.manifest.sha256
     assert found.result.accuracy == absent.result.accuracy
 
@@ -197,6 +203,7 @@ def test_a_hostile_client_changes_nothing_but_its_own_share(kind, fast, replayed
 def test_without_the_guard_it_breaks_the_server_or_spoils_the_network(kind, fast, replayed, monkeypatch):
     monkeypatch.setattr(distilling, "checked_set", trusting)
     monkeypatch.setattr(distilling, "received", trusting_all)
+    monkeypatch.setattr(distilling, "_FAR", math.inf)
     honest = replayed(fast).result.accuracy.mean
     try:
         found = replayed(fast, answering(KINDS[kind][0]))
@@ -238,6 +245,91 @@ def test_copies_of_what_another_client_sent_count_once(fast, replayed):
     found = replayed(fast, lambda number, reply: kept[0 if number == HOSTILE else number]).result
     assert len(found.dropped) == 1
     assert "it sent what client" in found.dropped[0].reason
+
+
+def big_endian(reply):
+    def turn(arrays):
+        for name, values in arrays.items():
+            arrays[name] = values.astype(values.dtype.newbyteorder(">"))
+
+    return changed_set(reply, turn)
+
+
+def test_a_machine_with_the_other_order_of_bytes_says_the_same(fast, replayed):
+    found, plain = replayed(fast, answering(big_endian)), replayed(fast)
+    assert found.result.dropped == ()
+    assert found.union.manifest.sha256 == plain.union.manifest.sha256
+
+
+def test_a_copy_in_the_other_order_of_bytes_is_a_copy(fast, replayed):
+    kept = {}
+    replayed(fast, lambda number, reply: kept.setdefault(number, reply) and reply.content)
+    copied = big_endian(kept[0])
+    found = replayed(fast, lambda number, reply: copied if number == HOSTILE else reply.content).result
+    assert [one.reason for one in found.dropped] == ["it sent what client 1 sent before"]
+
+
+@pytest.mark.parametrize("value", [1e30, 1e6, -20.0])
+def test_labels_that_are_learned_are_bounded(value, recipe, replayed):
+    wanted = recipe(distiller="frepo", objective={"steps": 2})
+    change = setting("targets", np.full((12, 4), value, np.float32))
+    found = replayed(wanted, answering(change)).result
+    absent = replayed(wanted, lambda number, reply: None if number == HOSTILE else reply.content).result
+    assert [one.client for one in found.dropped] == [HOSTILE + 1]
+    assert "its labels reach" in found.dropped[0].reason
+    assert found.accuracy == absent.accuracy
+
+
+def test_a_set_that_training_diverges_by_is_left_out(recipe, replayed):
+    wanted = recipe(
+        training={"epochs": 30, "plateau": None, "augment": False, "optimizer.lr": 0.5}, slack=1e30
+    )
+    found = replayed(wanted, answering(scaled(1e12))).result
+    assert [one.client for one in found.dropped] == [HOSTILE + 1]
+    assert "training on the union diverges with its values" in found.dropped[0].reason
+    assert found.rounds[0].clients == 3
+
+
+def test_training_that_diverges_by_its_settings_is_nobody_s_fault(recipe, replayed):
+    training = {"epochs": 30, "plateau": None, "augment": False, "optimizer.lr": 1e20}
+    with pytest.raises(DivergenceError):
+        replayed(recipe(training=training))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda reply: RuntimeError("\x1b]0;pwned\x07\u202e\ud800"),
+            r"it failed ('\x1b]0;pwned\x07\u202e\ud800')",
+        ),
+        (setting("\x1b[2J", np.zeros(1)), r"the array '\x1b[2J' is strange"),
+        (lambda reply: RuntimeError("line\n" * 10_000), r"it failed ('line\nline\n"),
+    ],
+)
+def test_what_is_told_of_a_client_holds_no_control_characters_and_is_short(
+    change, told, fast, replayed, caplog
+):
+    found = replayed(fast, answering(change)).result
+    assert told in found.dropped[0].reason
+    assert told in caplog.text
+    for text in (found.dropped[0].reason, caplog.records[-1].getMessage()):
+        assert text.isprintable()
+        assert len(text) < 400
+
+
+def test_whatever_no_check_foresees_is_the_fault_of_its_sender(fast, replayed, monkeypatch):
+    def broken(content, expected, modality):
+        if checked_set(content, expected, modality).digest and next(turns) == HOSTILE:
+            raise ZeroDivisionError("division\nby zero")
+        return checked_set(content, expected, modality)
+
+    turns = iter(range(100))
+    monkeypatch.setattr(distilling, "checked_set", broken)
+    found = replayed(fast).result
+    assert [one.reason for one in found.dropped] == [
+        r"its reply cannot be read (ZeroDivisionError: division\nby zero)"
+    ]
 
 
 def test_a_client_that_replies_twice_counts_once(fast, replayed):
@@ -330,6 +422,14 @@ def extra_record(reply):
     return content
 
 
+def all_times(factor):
+    return weights(
+        lambda arrays: arrays.update(
+            {name: (value * np.float32(factor)).astype(value.dtype) for name, value in arrays.items()}
+        )
+    )
+
+
 WEIGHTS = {
     "an error": (lambda reply: RuntimeError("boom"), "it failed ('boom')"),
     "NaN": (fill(np.nan), "holds NaN"),
@@ -355,6 +455,78 @@ def test_a_hostile_network_changes_nothing_but_its_own_share(kind, recipe, repla
     assert reason in found.result.dropped[0].reason
     for name, value in found.network.model.state_dict().items():
         assert torch.equal(value, absent.network.model.state_dict()[name])
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e38, -1e30, -10])
+def test_long_updates_are_shortened(factor, recipe, run):
+    wanted = recipe(protocol="fedavg", rounds=3)
+    found = run(wanted, answering(all_times(factor))).result
+    honest = run(wanted).result
+    assert found.rounds[-1].clients == 4
+    assert found.dropped == ()
+    assert found.accuracy.mean > honest.accuracy.mean - 10
+
+
+def test_updates_longer_than_a_multiple_of_the_median_keep_their_direction():
+    sent = {"w": torch.tensor([1.0, 1.0]), "b": torch.tensor([2.0]), "n": torch.tensor(5)}
+    states = [
+        {"w": torch.tensor([1.0, 1.0 + x]), "b": torch.tensor([2.0]), "n": torch.tensor(5 + n)}
+        for x, n in [(1.0, 2), (-1.0, 2), (2.0, 2), (1e30, 10**6)]
+    ]
+    found, cut = shortened(states, sent, {"w", "b"}, 3.0)
+    assert cut == [3]
+    assert [each["w"].tolist() for each in found] == [[1, 2], [1, 0], [1, 3], [1, 4]]
+    # What counts has a scale of its own, and stays whole.
+    assert [int(each["n"]) for each in found] == [7, 7, 7, 11]
+    assert found[3]["n"].dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("claims", "wanted"),
+    [
+        ([40, 40, 40], [40, 40, 40]),
+        ([40] * 9 + [400], [40] * 10),
+        ([10, 50, 400], [10, 50, 340]),
+        ([400, 400], [200, 200]),
+    ],
+)
+def test_claims_that_cannot_all_be_true_are_cut_evenly(claims, wanted):
+    assert within(claims, 400) == wanted
+
+
+def test_a_client_cannot_claim_more_than_it_said_at_first(recipe, run):
+    def answer(number, reply):
+        content = content_of(reply)
+        said = 40 if number != HOSTILE or len(seen) < 4 else 160
+        seen.append(number)
+        content["metrics"] = MetricRecord({"num-examples": said})
+        return content
+
+    seen = []
+    found = run(recipe(protocol="fedavg", rounds=2), answer).result
+    assert [(one.round, one.client) for one in found.dropped] == [(2, HOSTILE + 1)]
+    assert "it claims to be trained on 160 samples, where 1 to 40 can be" in found.dropped[0].reason
+
+
+def test_a_setting_says_that_clients_have_more_than_the_server(recipe, replayed):
+    found = replayed(recipe(protocol="fedavg", rounds=1, claims=1000), answering(claims(900))).result
+    assert found.dropped == ()
+
+
+def below(name):
+    def change(arrays):
+        key = next(each for each in arrays if each.endswith(name))
+        arrays[key] = Array(np.full_like(arrays[key], -1000))
+
+    return weights(change)
+
+
+@pytest.mark.parametrize("name", ["running_var", "num_batches_tracked"])
+def test_statistics_that_cannot_be_are_refused(name, recipe, run):
+    wanted = recipe(protocol="fedavg", rounds=1, model="mlp,norm=batch")
+    found = run(wanted, answering(below(name))).result
+    assert [one.client for one in found.dropped] == [HOSTILE + 1]
+    assert "has -1e+03 where nothing below 0 can be" in found.dropped[0].reason
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WEIGHTS if kind != "an error"])

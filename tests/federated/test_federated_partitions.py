@@ -3,6 +3,7 @@ import pytest
 import torch
 from attar.errors import UsageError
 from attar.testing.toys import toy_task
+from attar_federated import partitions
 from attar_federated.partitions import Partition, histogram, partition, split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +106,60 @@ def test_samples_without_names_have_no_groups(task):
 def test_what_cannot_be_split_is_refused_in_a_sentence(text, clients, task):
     with pytest.raises(UsageError, match="cannot be"):
         split_rows(task, Partition.of(text), clients, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "clients", "told"),
+    [
+        (
+            "shards,each=50",
+            60,
+            "cannot be cut into 3,000 shards, 50 for each of 60 clients: it has 160 samples",
+        ),
+        ("shards,each=3", 60, "choose shards,each=2 at most"),
+        ("shards,each=161", 1, "choose shards,each=160 at most"),
+        ("dirichlet,alpha=0.01", 60, "each client must get 1 sample or more, and every draw with alpha=0.01"),
+        ("dirichlet,alpha=1,least=100", 4, "each of 4 clients gets 100 samples or more: it has 160"),
+        (
+            "pathological,classes=4",
+            100,
+            "cannot be split by 'pathological' among 100 clients: Label: 0 is needed",
+        ),
+    ],
+)
+def test_a_refusal_says_what_each_client_must_get(text, clients, told, task):
+    with pytest.raises(UsageError) as refused:
+        split_rows(task, Partition.of(text), clients, 0)
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), KeyError(3), IndexError("no row. Try again."), TypeError()]
+)
+def test_whatever_a_partitioner_raises_becomes_a_sentence(error, task, monkeypatch):
+    class Broken:
+        def load_partition(self, number):
+            raise error
+
+    monkeypatch.setitem(
+        partitions.PARTITIONS, "iid", (partitions.PARTITIONS["iid"][0], lambda *given: Broken())
+    )
+    with pytest.raises(
+        UsageError, match=r"cannot be split by 'iid' among 4 clients: .*; change the partition"
+    ):
+        split_rows(task, Partition.of("iid"), 4, 0)
+
+
+def test_a_client_without_a_sample_is_refused(task, monkeypatch):
+    class Greedy:
+        def load_partition(self, number):
+            return {"row": [0, 1] if number == 0 else []}
+
+    monkeypatch.setitem(
+        partitions.PARTITIONS, "iid", (partitions.PARTITIONS["iid"][0], lambda *given: Greedy())
+    )
+    with pytest.raises(UsageError, match="client 1 would have no sample"):
+        split_rows(task, Partition.of("iid"), 2, 0)
 
 
 def test_a_histogram_counts_samples_of_each_class(task):

@@ -3,19 +3,24 @@ import random
 import shutil
 import tomllib
 
+import numpy as np
 import pytest
 import torch
 from attar import load
-from attar.errors import UsageError
+from attar.cost import Cost
+from attar.errors import DivergenceError, UsageError
 from attar.testing.toys import toy_task
 from attar.trained import load_model
+from attar_federated import server
 from attar_federated.around import Around, load_weights
 from attar_federated.clients import train_locally
 from attar_federated.grid import Bytes, Interrupted
 from attar_federated.privacy import guarantee_of
-from attar_federated.records import Ask
+from attar_federated.records import Ask, to_text
 from attar_federated.results import NO_GUARANTEE, Round, reached
-from attar_federated.server import serve
+from attar_federated.server import ServerOptions, _weights, serve
+from attar_federated.setting import Setting
+from flwr.app import Array, ArrayRecord
 
 
 @pytest.mark.parametrize("protocol", ["one-shot", "feddm", "fedavg", "fedprox"])
@@ -35,7 +40,7 @@ def test_every_protocol_learns_counts_bytes_and_says_what_it_did(protocol, recip
 def test_one_shot_sends_no_network_and_one_set(recipe, run, scripted, clients, shares):
     seen = []
     run(recipe(), lambda number, reply: seen.append(reply.content) or reply.content)
-    assert all(set(content) == {"set", "about"} for content in seen)
+    assert all(set(content) == {"set", "about", "metrics"} for content in seen)
 
 
 def test_bytes_are_those_of_the_records(recipe, run):
@@ -256,6 +261,68 @@ def test_a_run_that_is_killed_between_rounds_ends_as_if_it_had_not_been(protocol
         assert torch.equal(value, again.network.model.state_dict()[name])
 
 
+def timeless(result):
+    """A result without what clocks say."""
+    said = result.model_dump(
+        mode="json", exclude={"seconds": True, "rounds": {"__all__": {"seconds", "cpu"}}}
+    )
+    return json.dumps(said)
+
+
+@pytest.mark.parametrize("protocol", ["feddm", "fedavg"])
+def test_a_run_that_was_resumed_has_a_line_a_round_and_the_same_result(protocol, recipe, run, tmp_path):
+    wanted, place = recipe(protocol=protocol, rounds=3), tmp_path / "run"
+
+    def kill(each):
+        if each.round == 2:
+            raise Killed
+
+    for _ in range(2):
+        # The second time, the round that was killed before it was saved is made again.
+        with pytest.raises(Killed):
+            run(wanted, out=place, note=kill, resume=True)
+    # As of a process that was killed while it wrote.
+    with open(place / "log.jsonl", "a") as file:
+        file.write('{"round": 2}\n{"rou')
+    again = run(wanted, out=place, resume=True)
+    lines = [json.loads(line)["round"] for line in (place / "log.jsonl").read_text().splitlines()]
+    assert lines == [1, 2, 3]
+    assert timeless(again.result) == timeless(run(wanted).result)
+
+
+def test_what_is_counted_does_not_depend_on_cpu_time(recipe, run, monkeypatch):
+    from attar_federated import clients
+
+    def counted(cpu):
+        class Clock:
+            def read(self):
+                return Cost(cpu=cpu)
+
+        monkeypatch.setattr(clients, "Meter", Clock)
+        return run(recipe()).result
+
+    short, long = counted(0.0), counted(123456.789)
+    assert short.rounds[0].cpu == 0
+    assert long.rounds[0].cpu == pytest.approx(4 * 123456.79, abs=0.1)
+    assert timeless(short) == timeless(long)
+
+
+@pytest.mark.parametrize("protocol", ["one-shot", "fedavg"])
+def test_data_of_ten_thousand_features_are_described(protocol, recipe, clients):
+    wide = toy_task((10_000,), classes=2, n=8, modality="tensor")
+    wanted = recipe(protocol=protocol, clients=1, rounds=1, size={"ipc": 1}, objective={"steps": 1})
+    assert len(to_text(Setting(wanted, wide).ask(1))) > 2**16
+    found = serve(clients([wide]), wanted, wide, ServerOptions(wait=0.1)).result
+    assert found.rounds[0].clients == 1
+
+
+def test_whole_numbers_of_a_network_survive_an_average(task):
+    model = torch.nn.Module()
+    model.register_buffer("table", torch.tensor([0, 5, 7]))
+    average = sum(np.array([0, 5, 7]) * share for share in (1 / 3, 1 / 3, 1 / 3)) - 1e-9
+    assert _weights(ArrayRecord({"table": Array(average)}), model)["table"].tolist() == [0, 5, 7]
+
+
 @pytest.mark.parametrize("protocol", ["one-shot", "fedavg"])
 def test_a_run_that_is_complete_is_not_made_again(protocol, recipe, run, tmp_path):
     wanted = recipe(protocol=protocol, rounds=1)
@@ -386,3 +453,21 @@ def test_an_accuracy_is_reached_where_it_is_first_held(accuracies, wanted):
 def test_what_makes_no_sense_is_refused(values, told, recipe):
     with pytest.raises(ValueError, match=told):
         recipe(**values)
+
+
+def test_a_network_beside_others_that_diverges_is_not_counted(recipe, run, monkeypatch):
+    def learned(task, union, arch, protocol, seed, *path, start=None):
+        if path[-1] == 1 and len(path) == 2:
+            raise DivergenceError("training on the union diverged")
+        return known(task, union, arch, protocol, seed, *path, start=start)
+
+    known = server.learned
+    monkeypatch.setattr(server, "learned", learned)
+    assert run(recipe(networks=3)).result.accuracy.n == 2
+
+
+def test_a_result_says_what_answering_one_class_would_reach(recipe, run):
+    whole = toy_task((6,), classes=4, n=160, seed=3, modality="tensor")
+    labels = torch.cat([batch.labels for batch in whole.epoch("test", 64, torch.Generator())])
+    wanted = 100 * float(torch.bincount(labels).max()) / len(labels)
+    assert run(recipe(protocol="fedavg", rounds=1)).result.chance == pytest.approx(wanted, abs=1e-3)

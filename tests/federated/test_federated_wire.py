@@ -1,5 +1,6 @@
 import contextlib
 import io
+import math
 
 import numpy as np
 import pytest
@@ -77,10 +78,75 @@ def test_an_array_in_columns_is_refused():
         header(Array("float64", (3, 4), "numpy.ndarray", target.getvalue()), "x")
 
 
-@pytest.mark.parametrize("shape", ["(-1,)", "(2.5,)", "('a',)", "(9999999999999,)", "3"])
-def test_a_strange_shape_is_refused(shape):
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    text += b" " * (118 - len(text) - 1) + b"\n"
-    array = Array("float32", (1,), "numpy.ndarray", b"\x93NUMPY\x01\x00\x76\x00" + text + b"\0" * 8)
-    with pytest.raises(UsageError):
-        header(array, "x")
+def headed(text, values=b"\0" * 8):
+    """An array whose header is any text."""
+    head = text.encode() + b" " * (-(len(text) + 11) % 64) + b"\n"
+    size = len(head).to_bytes(2, "little")
+    return Array("float32", (1,), "numpy.ndarray", b"\x93NUMPY\x01\x00" + size + head + values)
+
+
+PLAIN = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }"
+STRANGE = {
+    "no header": ("", "header that cannot be read"),
+    "no dictionary": ("[1, 2]", "header that cannot be read"),
+    "a key more": (PLAIN.replace(", }", ", 'more': 1, }"), "header that cannot be read"),
+    "a key twice": (PLAIN.replace(", }", ", 'shape': (2,), }"), "header that cannot be read"),
+    "a key less": (PLAIN.replace("'fortran_order': False, ", ""), "header that cannot be read"),
+    "a comment": (PLAIN + "# two", "header that cannot be read"),
+    "fields": (PLAIN.replace("'<f4'", "[('a', '<f4')]"), "header that cannot be read"),
+    "a pickle": (PLAIN.replace("<f4", "|O"), "'|O' and no plain numbers"),
+    "texts": (PLAIN.replace("<f4", "<U1"), "'<U1' and no plain numbers"),
+    "complex numbers": (PLAIN.replace("<f4", "<c8"), "'<c8' and no plain numbers"),
+    "a type that NumPy would warn of": (PLAIN.replace("<f4", "a3"), "'a3' and no plain numbers"),
+    "a type by its name": (PLAIN.replace("<f4", "float32"), "'float32' and no plain numbers"),
+    "columns": (PLAIN.replace("False", "True"), "no plain numbers in rows"),
+    "a truth value for an order": (PLAIN.replace("False", "0"), "header that cannot be read"),
+    "many dimensions": (PLAIN.replace("(2,)", "(" + "1, " * 69 + "2)"), "has 70 dimensions"),
+    "a size of 3,000 digits": (PLAIN.replace("(2,)", f"({'9' * 3000},)"), "header that cannot be read"),
+    "more than is there": (PLAIN.replace("(2,)", "(999999999999,)"), "claims 3,999,999,999,996 bytes"),
+    "less than is there": (PLAIN.replace("(2,)", "(1,)"), "claims 4 bytes of float32 and has 8"),
+}
+STRANGE |= {
+    f"the shape {shape}": (PLAIN.replace("(2,)", shape), "header that cannot be read")
+    for shape in (
+        "(-1,)",
+        "(2.5,)",
+        "('a',)",
+        "2",
+        "(2)",
+        "[2]",
+        "(True, 2)",
+        "(0x2,)",
+        "(1_0,)",
+        "None",
+        "(((2,)",
+    )
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_strange_header_is_refused_in_a_short_sentence(kind):
+    text, told = STRANGE[kind]
+    with pytest.raises(UsageError) as refused:
+        tensor_of(headed(text), "x")
+    assert told in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+def test_a_plain_header_is_read():
+    assert tensor_of(headed(PLAIN), "x").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("form", [">f4", ">f2", ">f8", ">i2", ">i4", ">i8", "<f4", "|u1"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 4)])
+def test_both_orders_of_bytes_are_read_as_they_are_meant(form, shape):
+    values = np.arange(math.prod(shape)).reshape(shape).astype(form)
+    found = tensor_of(Array(values), "x")
+    assert found.shape == shape
+    assert found.dtype == getattr(torch, np.dtype(form).name)
+    assert found.tolist() == values.tolist()
+
+
+def test_any_byte_but_0_is_true():
+    array = headed(PLAIN.replace("<f4", "|b1").replace("(2,)", "(3,)"), b"\0\1\2")
+    assert tensor_of(array, "x").tolist() == [False, True, True]

@@ -231,6 +231,7 @@ def _say(result: FederatedResult, place: Path) -> None:
     rows = {
         "test accuracy": f"{shown(result.accuracy)} %"
         + (f" ({result.accuracy.n} networks)" if result.accuracy.n > 1 else ""),
+        **({} if result.chance is None else {"always one class": f"{result.chance:.1f} %"}),
         "sent": f"{_megabytes(result.bytes.up)} MB up, {_megabytes(result.bytes.down)} MB down, "
         f"as {result.wire}",
         "privacy": result.privacy.guarantee,

@@ -115,11 +115,14 @@ class Distilling(Strategy):
                     number,
                     start=self._weights,
                 )
-            except DivergenceError as error:
+            except (DivergenceError, RuntimeError):  # the latter of networks that are solved for
                 client, reach = farthest({own: each.syn.decode() for own, each in passed.items()})
-                if reach <= _FAR:
+                if not reach > _FAR:
                     raise
-                reason = f"its values reach {reach:.3g} times as far as the median client's, and {error}"
+                reason = (
+                    f"training on the union diverges with its values, which reach {reach:.3g} times as far "
+                    f"as the median client's"
+                )
                 self._drop(number, client, reason)
                 del passed[client]
 

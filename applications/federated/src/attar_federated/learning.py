@@ -16,14 +16,14 @@ from attar.errors import DivergenceError
 from attar.plugins import Modality
 from attar.protocols import Protocol
 from attar.rng import derive
-from attar.training import BatchEpochs, accuracy, fit
+from attar.training import BatchEpochs, accuracy, answers, fit
 from attar.unions import UnionSet
 from torch import Tensor, nn
 
 from attar_federated.around import load_weights
 from attar_federated.guard import Checked, reaches_of
 
-__all__ = ["farthest", "held_out", "learned", "tested", "union_artifact"]
+__all__ = ["by_chance", "farthest", "held_out", "learned", "tested", "union_artifact"]
 
 
 def learned(
@@ -90,6 +90,17 @@ def farthest(sets: Mapping[int, Batch]) -> tuple[int, float]:
 def tested(model: nn.Module, task: Task) -> float:
     """Return the test accuracy of a network in percent."""
     return accuracy(model, task, "test")
+
+
+def by_chance(network: nn.Module, task: Task) -> float:
+    """Return the test accuracy of answering the most frequent class every time, in percent.
+
+    Args:
+        network: Any network for the task, which reads the test.
+        task: The server's data.
+    """
+    labels, _ = answers(network, task, "test")
+    return 100.0 * int(torch.bincount(labels).max()) / len(labels)
 
 
 def held_out(model: nn.Module, task: Task) -> float | None:

@@ -74,6 +74,7 @@ def _megabytes(n: int) -> str:
 def _glance(result: FederatedResult) -> list[Block]:
     values = {
         "test accuracy": f"{shown(result.accuracy)} %",
+        **({} if result.chance is None else {"always one class": f"{result.chance:.1f} %"}),
         "megabytes up": _megabytes(result.bytes.up),
         "megabytes down": _megabytes(result.bytes.down),
         "rounds": f"{len(result.rounds)}",

@@ -71,6 +71,7 @@ class FederatedResult(Record):
     Attributes:
         protocol: How clients and server worked together.
         accuracy: Test accuracy of the global network at the end, over all networks that were trained.
+        chance: Test accuracy of answering the most frequent class every time; None where it was not noted.
         bytes: What was sent in all rounds.
         rounds: The rounds.
         validation: Accuracy of the same networks on held-out training data.
@@ -92,6 +93,7 @@ class FederatedResult(Record):
 
     protocol: str
     accuracy: Score
+    chance: float | None = None
     bytes: Bytes
     rounds: tuple[Round, ...]
     validation: Score | None = None

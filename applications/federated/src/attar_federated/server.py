@@ -13,7 +13,7 @@ import torch
 from attar.artifact import Artifact, data_record, load
 from attar.contracts import Task
 from attar.cost import Cost, Meter
-from attar.errors import UsageError
+from attar.errors import DivergenceError, UsageError
 from attar.files import read_json, to_json, write_file
 from attar.folders import check_free, staged_folder
 from attar.owned import FileList, claim
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from attar_federated.around import load_weights
 from attar_federated.clients import one_thread
 from attar_federated.grid import Bytes, CountingGrid, Interrupted, wait_for
-from attar_federated.learning import held_out, learned, tested
+from attar_federated.learning import by_chance, held_out, learned, tested
 from attar_federated.privacy import guarantee, public_record, public_task
 from attar_federated.results import Dropped, FederatedResult, Round
 from attar_federated.setting import Setting, state_arrays
@@ -301,7 +301,14 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
     accuracies, validations = [last.accuracy], [last.validation]
     if recipe.protocol == "one-shot" and union is not None:
         for k in range(1, recipe.networks):
-            model = learned(task, union.syn, setting.model, setting.protocol, recipe.run.seed, last.round, k)
+            try:
+                model = learned(
+                    task, union.syn, setting.model, setting.protocol, recipe.run.seed, last.round, k
+                )
+            except DivergenceError as error:
+                # Each network has draws of its own; one that diverges takes nothing from those that did not.
+                logger.warning("network %d of %d is not counted: %s", k + 1, recipe.networks, error)
+                continue
             accuracies.append(tested(model, task))
             validations.append(held_out(model, task))
     known = [value for value in validations if value is not None]
@@ -313,6 +320,7 @@ def _outcome(rounds: _Rounds, meter: Meter) -> Outcome:
     result = FederatedResult(
         protocol=recipe.protocol,
         accuracy=Score.of(accuracies),
+        chance=round(by_chance(rounds.model, task), 4),
         bytes=spent,
         rounds=tuple(rounds.rounds),
         validation=Score.of(known) if known else None,
