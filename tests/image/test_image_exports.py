@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 
@@ -16,6 +17,7 @@ from attar_image.export import EXPORTS, png
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file, save
 
 NAMES = ("test", 'a/b, "c"', "CON", "🐈", "con ")
 
@@ -181,3 +183,35 @@ def test_own_data_of_a_public_name_have_no_known_license():
     pixels = np.zeros((20, 28, 28), dtype=np.uint8)
     task = attar.task("image", data=(pixels, np.arange(20) % 2), name="mnist")
     assert task.license == "unknown"
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A stored set of digits, and what changes its manifest and its values."""
+    task = attar.task("image", data="digits")
+    attar.distill(task, method="random", ipc=1).save(tmp_path / "set")
+
+    def change(options=None, scale=1.0):
+        manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+        manifest["data"]["options"].update(options or {})
+        tensors = load_file(tmp_path / "set" / "data.safetensors")
+        content = save(
+            {name: each * scale if each.is_floating_point() else each for name, each in tensors.items()}
+        )
+        (tmp_path / "set" / "data.safetensors").write_bytes(content)
+        manifest["sha256"] = hashlib.sha256(content).hexdigest()
+        (tmp_path / "set" / "manifest.json").write_text(json.dumps(manifest))
+        return attar.load(tmp_path / "set")
+
+    return change
+
+
+def test_an_option_that_is_null_is_one_that_nobody_chose(stored, tmp_path):
+    """Where a number is taken: it is the data's own, not a failure of `int(None)`."""
+    attar.export(stored({"channels": None, "size": None}), tmp_path / "null", format="imagefolder")
+    assert len(list((tmp_path / "null").rglob("*.png"))) == 10
+
+
+def test_values_that_are_too_large_in_the_unit_of_the_data_are_one_sentence(stored, tmp_path):
+    with pytest.raises(UsageError, match="values that are too large for float32 in the unit of the data"):
+        attar.export(stored(scale=3e38), tmp_path / "out", format="npz", dtype="float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 from types import SimpleNamespace
@@ -396,6 +397,55 @@ def test_a_saved_data_set_is_read(tmp_path):
     for task in tasks:
         assert (task.classes, task.size("train"), task.size("test")) == (("cat", "dog"), 6, 6)
     assert tasks[0].fingerprint == tasks[1].fingerprint
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["{outside}/private.png", "../private.png"])
+def test_a_saved_data_set_reads_no_file_outside_of_itself(name, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "private.png").write_bytes(encoded(3))
+    path = name.format(outside=tmp_path)
+    rows = {"image": [{"bytes": None, "path": path}] * 4, "label": ["a", "b"] * 2}
+    features = datasets.Features(
+        {
+            "image": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "label": datasets.Value("string"),
+        }
+    )
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(UsageError, match="which is outside of the data set"):
+        attar.task("image", data=tmp_path / "saved")
+
+
+@pytest.mark.parametrize("file", ["dataset_dict.json", "state.json"])
+def test_a_saved_data_set_names_no_files_outside_of_itself(file, tmp_path):
+    pytest.importorskip("datasets")
+    said = (
+        {"splits": ["../other"]}
+        if file == "dataset_dict.json"
+        else {"_data_files": [{"filename": "../x.arrow"}]}
+    )
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "dataset_info.json").write_text("{}")
+    (tmp_path / "saved" / file).write_text(json.dumps(said))
+    (tmp_path / "saved" / "state.json").touch()
+    if file == "state.json":
+        (tmp_path / "saved" / file).write_text(json.dumps(said))
+    with pytest.raises(UsageError, match="which is outside of it"):
+        attar.task("image", data=tmp_path / "saved")
+
+
+def test_a_class_folder_whose_name_is_no_text_is_refused_at_the_start(tmp_path):
+    for name in (b"cat", b"\xff\xfe"):
+        place = os.path.join(os.fsencode(tmp_path), name)
+        try:
+            os.mkdir(place)
+        except OSError:
+            pytest.skip("this file system takes only names in UTF-8")
+        with open(os.path.join(place, b"1.png"), "wb") as file:
+            file.write(encoded(1))
+    with pytest.raises(UsageError, match="has a name that is no UTF-8; rename it"):
+        attar.task("image", data=tmp_path)
 
 
 # torchvision.
