@@ -1,0 +1,126 @@
+"""Each statement of the security page is held by a test, which this table names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+CORE, CLI, GRAPH, IMAGE, FED = "tests/core/", "tests/cli/", "tests/graph/", "tests/image/", "tests/federated/"
+ADVICE = "advice"
+
+STATEMENTS = {
+    "An artifact, a recipe and a data set may come from anybody": ADVICE,
+    "**Artifacts** are safetensors, JSON": CORE
+    + "test_artifact.py::test_every_wrong_artifact_has_its_sentence",
+    "The manifest is validated first": CLI
+    + "test_cli_bad_artifacts.py::test_a_manifest_that_does_not_fit_is_refused",
+    "A link that leads out": CLI + "test_cli_bad_artifacts.py::test_a_link_that_leads_outside_is_refused",
+    "**Recipes** name plugins": CORE + "test_recipe.py::test_resolve_refuses_what_does_not_fit",
+    "They contain no paths": CORE + "test_recipe.py::test_data_are_never_named_by_path",
+    "A model that is somebody's code": CLI + "test_cli_recipes.py::test_a_wrong_key_is_named",
+    "**Checkpoints** are safetensors and JSON": CORE + "test_checkpoint.py::",
+    "One that is damaged, or that is not of the form": (
+        CORE + "test_saved.py::test_a_state_of_no_such_run_is_passed_over_for_the_one_before"
+    ),
+    "Values of the right form are believed": ADVICE,
+    "**What a federated client sends** is checked": (
+        FED + "test_federated_hostile.py::test_a_hostile_client_changes_nothing_but_its_own_share"
+    ),
+    "What fails is left out": FED + "test_federated_mutations.py::",
+    "Updates of networks are shortened": FED + "test_federated_hostile.py::test_long_updates_are_shortened",
+    "**Arrays** (`.npz`) are read": CLI
+    + "test_cli_bad_data.py::test_pickled_objects_are_refused_and_not_run",
+    "What an archive or a Parquet": CORE
+    + "test_limits.py::test_a_value_stored_once_and_meant_often_is_refused",
+    "Tables have at most": CORE + "test_limits.py::test_columns_and_lines_have_a_limit",
+    "**Images** are decoded by Pillow": (
+        IMAGE + "test_image_sources.py::test_postscript_is_no_image_whatever_it_is_called"
+    ),
+    "One that announces more than": IMAGE + "test_image_sources.py::",
+    "Parquet and Arrow files": IMAGE + "test_image_sources.py::test_a_saved_data_set_is_read",
+    "**A saved Hugging Face data set** names": (
+        IMAGE + "test_image_sources.py::test_a_saved_data_set_reads_no_file_outside_of_itself"
+    ),
+    "Links that you put into": IMAGE + "test_image_sources.py::",
+    "**Names and texts** out of": CORE + "test_plain.py::test_every_line_passes",
+    "**The network** is used only": CORE + "test_hub.py::test_mistakes_reach_no_hub",
+    "Flower's telemetry": FED + "test_federated_deployment.py::",
+    "Code runs where you name it": CORE + "test_architectures_own.py::",
+    "Attar writes no pickle": (
+        "tests/workspace/test_security_page.py::test_no_code_of_ours_reads_or_writes_pickle"
+    ),
+    "The exceptions:": ADVICE,
+    "torchvision's archives of CIFAR-10": ADVICE,
+    "what joblib sends": ADVICE,
+    "Nothing of it comes from a file": ADVICE,
+    "Planetoid's raw files": GRAPH + "test_graph_unpickling.py::test_anything_else_is_refused",
+    "In simulations of federated": ADVICE,
+    "Avalanche's own checkpoints": ADVICE,
+    "What Attar adds to them": "tests/continual/test_continual_plugins.py::",
+    "PyTorch Geometric's `processed": (
+        "tests/workspace/test_security_page.py::test_no_code_of_ours_reads_or_writes_pickle"
+    ),
+    "Public graphs are fetched": ADVICE,
+    "A run writes below": CORE + "test_runs.py::test_a_run_leaves_recipe_log_checkpoints_and_artifact",
+    "Every folder that a command writes": CORE
+    + "test_owned.py::test_files_written_into_a_folder_join_its_list",
+    "`--force`, `--resume` and everything else": (
+        CORE + "test_owned.py::test_random_files_everywhere_survive_everything"
+    ),
+    "One process at a time": CORE + "test_owned.py::test_two_processes_do_not_share_a_folder",
+    "`attar cache clear` deletes": CORE
+    + "test_cached.py::test_a_user_s_files_in_a_folder_of_the_same_name_stay",
+    "A bug's traceback": ADVICE,
+    "Distilled samples can reveal": ADVICE,
+    "No anonymity is implied": ADVICE,
+    "Federated learning has an option": (
+        FED + "test_federated_privacy.py::test_an_attack_learns_no_more_than_was_stated"
+    ),
+    "Without it, a result says": FED
+    + "test_federated_privacy.py::test_without_privacy_nothing_is_guaranteed",
+    "The owner of a client": (
+        FED + "test_federated_privacy.py::test_a_node_keeps_its_floor_of_noise_whatever_is_asked"
+    ),
+}
+"""The beginning of each statement, and the test, or the file of tests, that holds it."""
+
+
+def statements():
+    """Return the sentences of the page's sections on what is so, in their order."""
+    text = (ROOT / "SECURITY.md").read_text("utf-8").partition("## Reporting")[0]
+    found = []
+    for block in re.split(r"\n\n|\n- |\n#.*", text.partition("\n")[2]):
+        flat = " ".join(block.removeprefix("- ").split())
+        found += [part.strip() for part in re.split(r"(?<=[.])\s+(?=[A-Z`*])", flat) if part.strip()]
+    return [part for part in found if not part.startswith("#")]
+
+
+@pytest.mark.parametrize("statement", statements())
+def test_every_statement_is_in_the_table(statement):
+    assert [start for start in STATEMENTS if statement.startswith(start)] != []
+
+
+@pytest.mark.parametrize(("start", "test"), STATEMENTS.items())
+def test_every_row_is_a_statement_with_a_test_that_exists(start, test):
+    assert any(statement.startswith(start) for statement in statements())
+    if test != ADVICE:
+        file, _, name = test.partition("::")
+        assert f"def {name}" in (ROOT / file).read_text("utf-8")
+
+
+def test_no_code_of_ours_reads_or_writes_pickle():
+    words = re.compile(
+        r"pickle\.(loads?|dumps?)|torch\.save|torch\.load\(|allow_pickle=True|weights_only=False|joblib\.Memory"
+        r"|yaml\.(unsafe_)?load\b|(?<!\.)\beval\(|(?<!\.)\bexec\("
+    )
+    found = {
+        (path.name, match.group())
+        for place in ("core", "modalities", "applications", "plugins")
+        for path in (ROOT / place).rglob("src/**/*.py")
+        if (match := words.search(path.read_text("utf-8"))) is not None
+    }
+    assert found == set()
