@@ -173,7 +173,7 @@ def test_a_shown_set_does_not_take_the_place_of_a_folder_of_others(cli, finished
     assert "was not written by Attar" in cli("show", finished, "--out", "place", "--force").refusal
     assert (tmp_path / "place" / "note").read_text() == "keep"
     assert cli("show", finished, "--out", "new").code == 0
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"picture.png", "shown.json"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"picture.png", "shown.json", LIST}
 
 
 def test_a_cache_that_cannot_be_written_is_named(evaluate, finished, monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from attar.artifact.store import tensor_records
 from attar.contracts import SetSpec
 from attar.cost import Cost
 from attar.errors import UsageError
+from attar.owned import LIST
 from attar.registry import Registry
 from attar.rng import derive
 from safetensors.torch import load_file, save_file
@@ -66,6 +67,7 @@ def test_round_trip_keeps_every_byte(small, folder, tmp_path):
     assert found.syn.values.values.equal(small.syn.values.values)
     assert content(found.save(tmp_path / "again")) == content(folder)
     assert sorted(content(folder)) == [
+        LIST,
         "README.md",
         "data.safetensors",
         "manifest.json",

@@ -376,7 +376,7 @@ def test_what_a_killed_process_left_in_a_run_is_swept_away(blobs, board, tmp_pat
     for path in (run / "artifact").iterdir():
         path.unlink()
     (run / "artifact").rmdir()
-    (run / "recipe.toml").rename(run / ".recipe.toml.1234")
+    (run / "recipe.toml").rename(run / ".recipe.toml.01234567.attar-new")
     assert row(board(blobs(), seeds=1), "dm").accuracy == found.accuracy
 
 
@@ -419,9 +419,10 @@ def test_a_worker_that_dies_changes_nothing(blobs, board, tmp_path):
 def test_a_folder_of_something_else_is_left_alone(blobs, board, tmp_path):
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "letter").write_text("dear")
-    for force in ({}, {"force": True}):
-        with pytest.raises(UsageError, match="holds something else than a comparison; choose another --out"):
-            compare_forced(blobs(), tmp_path, **force)
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        compare_forced(blobs(), tmp_path)
+    with pytest.raises(UsageError, match="was not written by Attar"):
+        compare_forced(blobs(), tmp_path, force=True)
     assert [path.name for path in (tmp_path / "board").iterdir()] == ["letter"]
 
 
