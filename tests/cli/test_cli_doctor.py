@@ -55,7 +55,7 @@ def test_what_is_broken_is_shown_and_is_no_failure(cli, ill):
         "not tunable",
         "unknown free, not there yet, not writable, no locks",
         "objectives x failed, from y 1",
-        "advice - a disk [bold]named [2J",
+        "advice - a disk [bold]named�[2J",
         "could be added - timm is not installed",
     ):
         assert word in text

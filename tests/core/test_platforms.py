@@ -19,6 +19,7 @@ import torch
 from attar import allocator, cost, files, jobs, runs
 from attar.cache import Store
 from attar.cli import main as cli_main
+from attar.cli import telling
 from attar.devices import default_device, find_device, has_float64
 from attar.errors import UsageError
 from attar.files import disk_errors, move, portable_names, sync_folder, write_file
@@ -432,6 +433,7 @@ def cli_module(monkeypatch):
     module = sys.modules[cli_main.__module__]
     stdout = SimpleNamespace(fileno=lambda: 1)
     monkeypatch.setattr(module, "sys", SimpleNamespace(platform="", stdout=stdout, stderr=io.StringIO()))
+    monkeypatch.setattr(telling, "sys", module.sys)
     redirected = SimpleNamespace(devnull="", O_WRONLY=0, open=lambda *rest: 9, dup2=lambda *handles: None)
     monkeypatch.setattr(module, "os", redirected)
     return module
@@ -442,7 +444,7 @@ def test_a_terminal_that_went_away_is_told_nothing(cli_module):
         raise OSError(errno.EIO, "Input/output error")
 
     cli_module.sys.stderr = SimpleNamespace(write=write)
-    cli_module._tell("something")
+    telling.tell("something")
 
 
 def test_what_apple_s_gpu_cannot_do_is_done_on_the_cpu(monkeypatch):

@@ -138,9 +138,9 @@ def test_a_generator_of_another_purpose_is_not_consumed(blobs):
     assert start(task, "real", [2, 0, 0]).inputs.equal(task.draw(2, derive(0, "init", 0), [0]).inputs)
 
 
-@pytest.mark.parametrize("size", [{"bytes": 10**12}, {"bytes": 10**30}, {"ipc": 10**10}, {"total": 10**30}])
+@pytest.mark.parametrize("size", [{"budget": 10**12}, {"budget": 10**30}, {"ipc": 10**10}, {"size": 10**30}])
 @pytest.mark.parametrize("method", ["random", "dm"])
 def test_a_set_that_no_memory_holds_is_refused_before_any_is_taken(size, method):
     task = toy_task((4,), modality="tensor")
     with pytest.raises(UsageError, match=r"memory are free; ask for a smaller one|larger than any can be"):
-        attar.distill(task, method=method, **size)
+        attar.distill(task, method=method, ipc_policy="repeat", **size)

@@ -120,7 +120,7 @@ def test_a_recipe_is_changed_by_settings(cli, tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("nonsense", "cannot be read"),
+        ("nonsense", "is no valid TOML"),
         ('model = "evil:network"\n[data]\nmodality = "tensor"\nname = "digits"', "names code, model"),
         ('[data]\nmodality = "tensor"\nname = "../secret"', "named without a path"),
         ('speed = 3\n[data]\nmodality = "tensor"\nname = "digits"', "unknown setting 'speed'"),

@@ -14,6 +14,7 @@ import torch
 from attar.contracts import SetSpec
 from attar.errors import UsageError
 from attar.exports import as_exported
+from attar.owned import LIST
 from attar.plugins import AsGraph, DataInfo, ReadsArrays
 from attar.registry import Registry
 from attar.rng import derive
@@ -237,6 +238,7 @@ def test_pytorch_geometric_reads_what_is_exported(ring, dtype, tmp_path):
     data = load(tmp_path / "out")
     same(data, artifact.to_pyg(dtype))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        LIST,
         "README.md",
         "graph.safetensors",
         "load.py",

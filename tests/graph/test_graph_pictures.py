@@ -29,9 +29,9 @@ FACTS = {
     "edges": 78,
     "weight": 78.0,
     "degrees": [0, 0, 1, 17, 11, 3, 2],
-    "known": 20,
-    "known_weight": 20.0,
-    "alike": 16.0,
+    "known": 10,
+    "known_weight": 10.0,
+    "alike": 6.0,
 }
 
 

@@ -74,6 +74,7 @@ class BoxSet(SyntheticSet):
 
 class BoxTask:
     augment = None
+    averages = False
 
     def __init__(self, inner: TensorTask):
         self.inner = inner

@@ -151,5 +151,5 @@ def _judged(task: Task, artifact: Artifact, seed: int, device: torch.device, out
     found = held_out_accuracy(task, artifact.syn, model, seed, "restart", device)
     judgment = _Judgment(accuracy=found, cost=meter.read())
     if known is not None:
-        write_file(known, judgment.model_dump_json().encode())
+        write_file(known, judgment.model_dump_json().encode(), grows=True)
     return judgment

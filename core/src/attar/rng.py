@@ -48,6 +48,8 @@ def _state(content: bytes) -> torch.Tensor:
     words = np.frombuffer(hashlib.shake_256(content).digest(4 * 624), "<u4")
     state = _fresh().copy()
     state[_WORDS] = words.astype("<u8").view(np.uint8)
+    # What the generator calls its seed.
+    state[:8] = words[:2].view(np.uint8)
     return torch.from_numpy(state)
 
 

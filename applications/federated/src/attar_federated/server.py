@@ -252,7 +252,7 @@ def _save(rounds: _Rounds) -> None:
 def _log(rounds: _Rounds, out: Path) -> None:
     """Write a line for each round that is over; whole, so that none is there twice after a resume."""
     lines = [json.dumps(each.model_dump(mode="json")) + "\n" for each in rounds.rounds]
-    write_file(out / LOG, "".join(lines).encode())
+    write_file(out / LOG, "".join(lines).encode(), grows=True)
 
 
 def _complete(rounds: _Rounds) -> Outcome | None:

@@ -34,7 +34,8 @@ def data_record(task: Task, options: Mapping[str, Any] | None = None) -> DataRec
         feature=tuple(task.feature),
         license=task.license,
         about=dict(task.about) if isinstance(task, Described) else {},
-        splits={split: n for split in SPLITS if (n := task.size(split))},
+        # Nothing of the test split, not even its size, is in what is made.
+        splits={split: n for split in SPLITS if split != "test" and (n := task.size(split))},
     )
 
 

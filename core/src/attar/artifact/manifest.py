@@ -69,7 +69,7 @@ class DataRecord(Record):
         about: What else is worth knowing of the training data, which the modality understands;
             {} where it says nothing, or an older version left it out.
         category: What the Hugging Face Hub calls the task that the data are for.
-        splits: Samples of each split; {} where an older version left it out.
+        splits: Samples for training and for validation; {} where an older version left it out.
     """
 
     modality: str

@@ -74,8 +74,10 @@ def law_same_seed_same_result(case: ObjectiveCase) -> None:
 def law_other_seed_other_result(case: ObjectiveCase) -> None:
     """Another seed gives another result from the same start: the draws follow the seed."""
     task = case.augmented()
-    one, other = (case.run(task, 4, seed=seed, syn=case.start(task)) for seed in (0, 1))
-    require(not _same(one, other), "runs with different seeds end with the same set")
+    one = case.run(task, 4, seed=0, syn=case.start(task))
+    # Draws of all samples in another order can give the same sums, bit by bit, by chance.
+    others = (case.run(task, 4, seed=seed, syn=case.start(task)) for seed in (1, 2, 3))
+    require(any(not _same(one, other) for other in others), "runs with different seeds end with the same set")
 
 
 def law_run_leaves_global_rng(case: ObjectiveCase) -> None:

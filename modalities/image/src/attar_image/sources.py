@@ -105,7 +105,6 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
     """
     found = find_splits(path, IMAGES, Columns(options.image_column, options.label_column))
     sources = {"train": found.train} | ({} if found.test is None else {"test": found.test})
-    _tell_faint(found.train, found.name)
     form = _form(found.train, options)
     decoded = splits_of(
         sources,
@@ -115,6 +114,7 @@ def images_at(path: Path, options: ImageOptions, request: LoadRequest) -> Images
         show=request.show,
         bad=options.bad,
     )
+    _tell_faint(found.train, found.name)
     return Images(
         name=found.name,
         classes=found.train.classes,
