@@ -6,6 +6,7 @@ import functools
 import json
 import runpy
 import sys
+import warnings
 
 import attar
 import numpy as np
@@ -220,7 +221,10 @@ def test_a_given_graph_is_evaluated_and_stored(ring, tmp_path):
 
 def load(folder, path=None):
     """Run the loader that stands in an exported folder."""
-    loader = runpy.run_path(str(folder / "load.py"))["load"]
+    with warnings.catch_warnings():
+        # The first import of PyTorch Geometric in a process.
+        warnings.simplefilter("ignore")
+        loader = runpy.run_path(str(folder / "load.py"))["load"]
     return loader() if path is None else loader(path)
 
 
