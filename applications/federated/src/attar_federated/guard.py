@@ -165,15 +165,15 @@ def plain(text: str, most: int = 300) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 
-Passed = TypeVar("Passed")
+P = TypeVar("P")
 
 
 def received(
     number: int,
     replies: Iterable[Message],
     asked: Mapping[str, int],
-    check: Callable[[int, Message], Passed],
-) -> tuple[dict[int, Passed], list[Dropped]]:
+    check: Callable[[int, Message], P],
+) -> tuple[dict[int, P], list[Dropped]]:
     """Return what passes of the replies of a round, by client, and the rest with the reasons.
 
     Nothing that a client sends ends a run: what is wrong in a way that no check foresaw is its
@@ -185,7 +185,7 @@ def received(
         asked: The node that each message was sent to.
         check: Returns what is used of a client's reply, or raises.
     """
-    passed: dict[int, Passed] = {}
+    passed: dict[int, P] = {}
     dropped = []
     for reply in replies:
         client = sender(reply, asked)

@@ -15,7 +15,7 @@ from attar.errors import UsageError
 
 __all__ = ["Decoder", "EncodedSource", "Media", "heads"]
 
-Head = TypeVar("Head")
+H = TypeVar("H")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class Decoder(Protocol):
         """
 
 
-def heads(source: EncodedSource, read: Callable[[bytes, str], Head], most: int) -> list[Head]:
+def heads(source: EncodedSource, read: Callable[[bytes, str], H], most: int) -> list[H]:
     """Return what some samples say of themselves, evenly spread or the first, to choose a form by.
 
     Samples that cannot be read say nothing: what becomes of them is decided where all are decoded.
@@ -124,7 +124,7 @@ def heads(source: EncodedSource, read: Callable[[bytes, str], Head], most: int) 
         UsageError: As `read` does for the first, if none of all can be read.
     """
     spread = range(0, len(source), -(-len(source) // most)) if source.random_access else range(most)
-    found: list[Head] = []
+    found: list[H] = []
     first: UsageError | None = None
     rows: Iterator[tuple[int, Callable[[], bytes]]] = enumerate(source.scan())
     if source.random_access:
