@@ -122,6 +122,15 @@ def test_nan_is_refused(tmp_path, write):
         read(write(tmp_path / "a.wav", samples, subtype="FLOAT"))
 
 
+def test_samples_whose_power_overflows_are_refused(tmp_path, write):
+    with pytest.raises(UsageError, match=r"'a\.wav' holds samples of 3e\+38, where sound lies between -1 and 1"):
+        read(write(tmp_path / "a.wav", np.full(2400, 3e38), subtype="FLOAT"))
+
+
+def test_integers_saved_as_floats_are_read(tmp_path, write):
+    read(write(tmp_path / "a.wav", np.full(2400, 2.0**31), subtype="FLOAT"))
+
+
 def test_a_missing_decoder_is_named(monkeypatch):
     import sys
 

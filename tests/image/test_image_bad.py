@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import struct
+import warnings
 
 import attar
+import numpy as np
 import pytest
 from attar.encoded.bad import Bad, refuse
+from attar.encoded.items import _decoded
 from attar.errors import UsageError
 from PIL import Image
 
@@ -147,6 +151,34 @@ def test_data_of_bad_samples_alone_are_refused(tmp_path):
         attar.task("image", data=tmp_path, bad="skip")
     with pytest.raises(UsageError, match="none of 6 images can be read"):
         attar.task("image", data=tmp_path, bad="skip", size=8, channels=1)
+
+
+def test_a_file_over_the_limit_is_not_read(tmp_path, monkeypatch):
+    write(tmp_path / "own")
+    with open(tmp_path / "own" / "cat" / "0.png", "r+b") as file:
+        file.truncate(2**40)  # Holes: it takes no room on the disk, but would in memory.
+    with pytest.raises(UsageError, match=r"cat/0\.png' has more than 536,870,912 bytes; remove or repair it"):
+        attar.task("image", data=tmp_path / "own")
+
+
+def test_what_pillow_warns_of_is_not_shown(tmp_path):
+    write(tmp_path / "own")
+    tags = struct.pack("<HHHII", 1, 256, 4, 2**31 - 1, 8)  # A tag that leads behind the end of the file.
+    (tmp_path / "own" / "cat" / "0.png").write_bytes(b"II*\0\x08\0\0\0" + tags + bytes(4))
+    with warnings.catch_warnings(), pytest.raises(UsageError, match="cannot be read as an image"):
+        warnings.simplefilter("error")
+        attar.task("image", data=tmp_path / "own")
+
+
+def test_values_that_are_not_finite_are_bad():
+    class Decoder:
+        dtype = np.float32
+
+        def __call__(self, data, where):
+            return np.array([np.float32(data)])
+
+    assert _decoded(lambda: b"1", Decoder(), "'a'")[2] == ""
+    assert _decoded(lambda: b"inf", Decoder(), "'a'")[1:] == (None, "'a' decodes to NaN or infinite values")
 
 
 def test_very_many_are_counted():

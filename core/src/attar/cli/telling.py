@@ -39,12 +39,9 @@ def log_lines(level: int) -> None:
 
 
 def plain_warnings() -> None:
-    """Let warnings of libraries, which may quote a file, pass the escape too."""
-    usual = warnings.formatwarning
+    """Show warnings of libraries, which may quote a file, as lines of the command."""
 
-    def formatted(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-    ) -> str:
-        return plain(usual(message, category, filename, lineno, line))
+    def formatted(message: Warning | str, *_: object, **__: object) -> str:
+        return f"attar: warning: {plain(' '.join(str(message).split()))}\n"
 
     warnings.formatwarning = formatted

@@ -71,15 +71,18 @@ class FolderSource:
         Raises:
             UsageError: If the file is gone, unreadable or very large.
         """
+        most, path = self.media.most_bytes, self.folder / self.names[row]
         try:
-            with open(self.folder / self.names[row], "rb") as file:
-                data = file.read(self.media.most_bytes + (0 if self.media.cut else 1))
+            with open(path, "rb") as file:
+                # A file that is refused is not read first; what grows meanwhile or lies is cut at the limit.
+                large = not self.media.cut and os.fstat(file.fileno()).st_size > most
+                data = b"" if large else file.read(most + (0 if self.media.cut else 1))
         except OSError as error:
             raise UsageError(
                 f"{self.where(row)} cannot be read ({error.strerror}); restore it or start again without it"
             ) from error
-        if len(data) > self.media.most_bytes:
-            raise UsageError(f"{self.where(row)} has more than {self.media.most_bytes:,} bytes; remove it")
+        if large or len(data) > most:
+            raise UsageError(f"{self.where(row)} has more than {most:,} bytes; remove it")
         return data
 
     def some(self, rows: Sequence[int]) -> FolderSource:

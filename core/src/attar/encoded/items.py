@@ -306,7 +306,10 @@ def _decoded(
     """Return the hash of a sample's bytes and the sample; or zeros, None and what is wrong with it."""
     try:
         data = read()
-        return _hash(data), decoder(data, where), ""
+        sample = decoder(data, where)
+        if not bool(np.isfinite(sample).all()):
+            raise UsageError(f"{where} decodes to NaN or infinite values; remove or repair it")
+        return _hash(data), sample, ""
     except UsageError as error:
         return bytes(_DIGEST), None, reason(error)
 

@@ -35,6 +35,8 @@ SOUNDS = Media(
 )
 """Files that hold a recording."""
 
+_LOUDEST = 2.0**32
+"""Largest sample: sound lies between -1 and 1, or is integers of 32 bits that somebody saved as floats."""
 _LONG = 10.0
 """Times the length of a clip from which on a recording is said to be cut."""
 
@@ -135,7 +137,8 @@ def waveform(data: bytes, where: str, seconds: float) -> tuple[Tensor, int]:
         seconds: How much is wanted.
 
     Raises:
-        UsageError: If the bytes are no sound, are cut short, hold nothing, or hold NaN.
+        UsageError: If the bytes are no sound, are cut short, hold nothing, or hold NaN or samples far
+            from -1 to 1.
     """
     if _foreign(data):
         found, rate = _foreign_samples(data, where, seconds)
@@ -157,6 +160,11 @@ def waveform(data: bytes, where: str, seconds: float) -> tuple[Tensor, int]:
         raise UsageError(f"{where} holds no sound; remove it")
     if not bool(torch.isfinite(samples).all()):
         raise UsageError(f"{where} holds NaN or infinite samples; remove or repair it")
+    if float(samples.abs().max()) > _LOUDEST:
+        raise UsageError(
+            f"{where} holds samples of {float(samples.abs().max()):.2g}, where sound lies between -1 and 1; "
+            f"remove or repair it"
+        )
     return samples, rate
 
 

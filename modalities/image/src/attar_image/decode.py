@@ -24,7 +24,7 @@ _MANY, _LARGE = 2**23, 2**24
 """Pixels above which an image is decoded alone, and above which it is brought down first."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """What is read; Pillow would also start Ghostscript for PostScript, whatever a file is called."""
-_ALONE = threading.Lock()
+_ALONE, _OPENING = threading.Lock(), threading.Lock()
 _ROWS = 256
 _GRAY = ("1", "L", "I", "F")
 
@@ -47,20 +47,26 @@ class Form:
         return (self.channels, self.side, self.side)
 
 
+def _headed(data: bytes) -> Image.Image:
+    """Return an image of which only the header is read."""
+    # Pillow warns of what is refused or read anyway: very many pixels, tags that lead nowhere. Filters
+    # of warnings belong to the process, so that threads that change them meanwhile would mix them up.
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
 @contextmanager
 def opened(data: bytes, where: str) -> Iterator[Image.Image]:
     """Open an image, turning whatever is wrong with it into one sentence about `where`."""
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns of images that announce very many pixels, and does so too late.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise UsageError(
-                        f"{where} announces {image.width} × {image.height} pixels; "
-                        f"images of more than {MOST_PIXELS:,} pixels are refused"
-                    )
-                yield image
+        with _headed(data) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise UsageError(
+                    f"{where} announces {image.width} × {image.height} pixels; "
+                    f"images of more than {MOST_PIXELS:,} pixels are refused"
+                )
+            yield image
     except Image.DecompressionBombError as error:
         raise UsageError(f"{where} announces too many pixels; remove it") from error
     except (UsageError, MemoryError):
