@@ -123,7 +123,9 @@ def test_nan_is_refused(tmp_path, write):
 
 
 def test_samples_whose_power_overflows_are_refused(tmp_path, write):
-    with pytest.raises(UsageError, match=r"'a\.wav' holds samples of 3e\+38, where sound lies between -1 and 1"):
+    with pytest.raises(
+        UsageError, match=r"'a\.wav' holds samples of 3e\+38, where sound lies between -1 and 1"
+    ):
         read(write(tmp_path / "a.wav", np.full(2400, 3e38), subtype="FLOAT"))
 
 

@@ -82,6 +82,8 @@ def test_a_dry_run_makes_nothing(compare, tmp_path):
     plan = compare("--dry-run", "--json", "--grid", "lr=0.1,1", methods="dm,idc", seeds=3).json
     assert (plan["sets"], plan["trials"], plan["networks"]) == (4, 2, 4)
     assert "cuts positions" in plan["refused"]["idc"]
+    assert plan["expected"]["sets_cpu"] > 0
+    assert plan["expected"]["wall"] > plan["expected"]["networks_cpu"] / 2
     said = compare("--dry-run", methods="dm,idc").out
     assert "would compare" in said
     assert "do not fit these data" in said

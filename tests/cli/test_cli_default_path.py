@@ -47,7 +47,7 @@ def own_graph(tmp_path):
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_the_default_path_of_a_modality_works(cli, able, tmp_path, modality):
-    given = ("--data", DATA[modality], "--ipc", 1, "--steps", 1, "--out", "run", "--json")
+    given = ("--data", DATA[modality], "--steps", 1, "--out", "run", "--json")
     made = cli("distill", modality, *given).json
     assert made["method"] == default_method(REGISTRY.get("modalities", modality))
     recipe = tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())

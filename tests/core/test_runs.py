@@ -192,13 +192,18 @@ def test_a_single_class_with_a_single_sample_distills(blobs):
     assert artifact.manifest.size.stored == 3
 
 
+def test_without_a_size_a_set_has_ten_samples_per_class_or_what_there_is(blobs):
+    task = blobs(counts=(60, 4, 12))
+    artifact = distill(task, **{**SETTINGS, "ipc": None})
+    assert artifact.decode().labels.bincount().tolist() == task.counts.clamp(max=10).tolist() != [10, 10, 10]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"method": "dmm"}, "unknown method 'dmm': did you mean 'dm'?"),
         ({"learning_rate": 1}, "unknown setting 'objective.learning_rate'"),
-        ({"ipc": None}, "give exactly one of ipc, size, ratio and budget"),
-        ({"size": 3}, "give exactly one of ipc, size, ratio and budget"),
+        ({"size": 3}, "give only one of ipc, size, ratio and budget"),
         ({"model": "liner"}, "unknown architecture 'liner': did you mean 'linear'?"),
         ({"seed": -1}, "run.seed = -1 does not fit"),
         ({"method": ""}, "name a method"),

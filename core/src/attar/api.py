@@ -21,7 +21,7 @@ from attar.given_sets import given_set
 from attar.jobs import Workers, as_workers
 from attar.plugins import CacheMode, GivenData, LoadRequest, Method, Selector, default_method
 from attar.quantities import parse_bytes
-from attar.recipe import Recipe, Resolved, SizeRecipe, resolve
+from attar.recipe import Recipe, Resolved, resolve, size_of
 from attar.registry import Registry
 from attar.reports import Report
 from attar.runner import StepRecord
@@ -167,8 +167,8 @@ def distill(
 ) -> Artifact:
     """Distill a task into a small set, or select one from its real samples.
 
-    Exactly one of `ipc`, `size`, `ratio` and `budget` says how large the set is. Names and defaults
-    are those of the command ``attar distill``.
+    One of `ipc`, `size`, `ratio` and `budget` says how large the set is; without one it has ten samples
+    per class, or what a class has. Names and defaults are those of the command ``attar distill``.
 
     Args:
         task: The real data.
@@ -226,12 +226,16 @@ def distill(
         task, settings["model"] = adopt(task, model)
     if steps is not None:
         settings["steps"] = steps
-    sizes = _size(ipc, size, ratio, budget)
+    nbytes = parse_bytes(budget) if isinstance(budget, str) else budget
+    sizes = {"ipc": ipc, "total": size, "ratio": ratio, "bytes": nbytes}
+    asked = {name: value for name, value in sizes.items() if value is not None}
     recipe = parse(
         Recipe,
         {
             "data": {"modality": task.modality, "name": task.name, "options": dict(task.options)},
-            "size": parse(SizeRecipe, {**sizes, "policy": ipc_policy, "balance": balance}, "size"),
+            "size": size_of(
+                {**asked, "policy": ipc_policy, "balance": balance}, "ipc, size, ratio and budget"
+            ),
             "method": method,
             "objective": settings,
             "parameterization": how,
@@ -264,19 +268,6 @@ def _own(method: Method | Selector, registry: Registry) -> tuple[str, Registry]:
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(method).__name__).lower()
     group = "selectors" if hasattr(method, "select") else "objectives"
     return name, registry.having(group, name, method)
-
-
-def _size(
-    ipc: int | None, size: int | None, ratio: float | None, budget: int | str | None
-) -> dict[str, int | float]:
-    """Return the one size that was asked for, as recipes name it."""
-    if isinstance(budget, str):
-        budget = parse_bytes(budget)
-    values = {"ipc": ipc, "total": size, "ratio": ratio, "bytes": budget}
-    asked = {name: value for name, value in values.items() if value is not None}
-    if len(asked) != 1:
-        raise UsageError("give exactly one of ipc, size, ratio and budget")
-    return asked
 
 
 def from_arrays(

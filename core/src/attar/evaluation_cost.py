@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 
 import torch
 
@@ -14,6 +13,7 @@ from attar.contracts import LabelKind, Task
 from attar.cost import Meter
 from attar.evaluation_jobs import Evaluator, Job, alike
 from attar.protocols import FEATURE_TRAINING, Protocol
+from attar.quantities import duration
 from attar.rng import derive
 from attar.settings import Record
 from attar.solved import Solvable
@@ -56,16 +56,12 @@ class EvaluationCost(Record):
         if self.known >= total:
             return f"{total} networks ({parts}), all known already"
         known = f", {self.known} known already" if self.known else ""
-        told = f"{total} networks ({parts}{known}): at most {_time(self.cpu_seconds)} of CPU"
+        told = f"{total} networks ({parts}{known}): at most {duration(self.cpu_seconds)} of CPU"
         if self.wall_seconds is None or self.processes is None:
             return told
-        return f"{told}, {_time(self.wall_seconds)} in {self.processes} process{'es' * (self.processes > 1)}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2g} s"
-    return f"{timedelta(seconds=round(seconds))} (h:mm:ss)"
+        return (
+            f"{told}, {duration(self.wall_seconds)} in {self.processes} process{'es' * (self.processes > 1)}"
+        )
 
 
 def _steps(protocol: Protocol, samples: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from attar.errors import UsageError
 
-__all__ = ["parse_bytes"]
+__all__ = ["duration", "parse_bytes"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -22,3 +23,10 @@ def parse_bytes(text: str) -> int:
     if found is None or unit is None:
         raise UsageError(f"{text!r} is no number of bytes; write it as 100KB, 1.5MB or 64KiB")
     return int(float(found[1]) * unit)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words; longer ones as hours, minutes and seconds."""
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    return f"{timedelta(seconds=round(seconds))} (h:mm:ss)"

@@ -104,6 +104,28 @@ class SizeRecipe(Settings):
         return self
 
 
+def size_of(values: Mapping[str, Any], names: str) -> SizeRecipe:
+    """Return the size that options ask for; ten samples per class where they ask for none.
+
+    Classes with fewer samples then give what they have.
+
+    Args:
+        values: Values of :class:`SizeRecipe` by name.
+        names: What the user calls the four sizes, for errors.
+
+    Raises:
+        UsageError: If more than one size is asked for, or a value does not fit.
+    """
+    asked = {"ipc", "total", "ratio", "bytes"} & values.keys()
+    if len(asked) > 1:
+        raise UsageError(f"give only one of {names}")
+    if not asked:
+        values = {**values, "ipc": 10}
+        if values.get("policy", "error") == "error":
+            values["policy"] = "cap"
+    return parse(SizeRecipe, values, "size")
+
+
 class RunRecipe(Settings):
     """What else decides the result.
 

@@ -15,7 +15,7 @@ from attar.api import load_task
 from attar.cli import tables
 from attar.cli.telling import log_lines, tell
 from attar.cli.work import below, cache_mode, make_recipe
-from attar.comparison import CompareSettings, Comparison, Row, compare_methods, make_plan
+from attar.comparison import CompareSettings, Comparison, Row, compare_methods, expect, make_plan
 from attar.comparison.settings import Policy
 from attar.comparison.sheets import Sheet, equal_count, notes, settings_text
 from attar.contracts import Task
@@ -146,12 +146,15 @@ def compare(
 
 
 def _say_plan(task: Task, settings: CompareSettings, as_json: bool) -> None:
-    plan = make_plan(task, settings, Registry()).record(task)
+    registry = Registry()
+    made = make_plan(task, settings, registry)
+    plan = made.record(task).model_copy(update={"expected": expect(made, task, registry)})
     if as_json:
         tables.print_json(plan)
         return
     rows = plan.model_dump()
     refused = rows.pop("refused")
+    rows["expected"] = str(plan.expected)
     for key, value in rows.items():
         if isinstance(value, tuple):
             rows[key] = ", ".join(map(str, value))

@@ -87,7 +87,8 @@ def distill(
         ),
     ] = None,
     ipc: Annotated[
-        int | None, typer.Option("--ipc", help="Samples per class.", rich_help_panel=o.SIZE)
+        int | None,
+        typer.Option("--ipc", help="Samples per class; 10 without any size.", rich_help_panel=o.SIZE),
     ] = None,
     size: Annotated[
         int | None, typer.Option("--size", help="Samples in all.", rich_help_panel=o.SIZE)

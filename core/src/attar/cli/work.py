@@ -25,7 +25,7 @@ from attar.files import portable_names
 from attar.plugins import CacheMode, default_method
 from attar.precision_choice import decided
 from attar.ranks import first, joined, own_device
-from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, with_settings
+from attar.recipe import DataRecipe, Recipe, Resolved, RunRecipe, SizeRecipe, resolve, size_of, with_settings
 from attar.registry import Registry
 from attar.reports import Seconds
 from attar.runner import Stopped
@@ -136,19 +136,12 @@ def make_recipe(
         raise UsageError(f"name the data with --data: {known}, or the path of your own")
     recipe = Recipe(
         data=parse(DataRecipe, {"modality": modality, "name": name_of(data, plugin.datasets())}, "data"),
-        size=_size(size),
+        size=size_of(size, "--ipc, --size, --ratio and --budget"),
         method=default_method(plugin) if method is None else method,
         objective=dict(objective),
         run=parse(RunRecipe, {"seed": seed, "precision": precision}, "run"),
     )
     return with_settings(recipe, changes) if changes else recipe
-
-
-def _size(values: Mapping[str, Any]) -> SizeRecipe:
-    asked = {"ipc", "total", "ratio", "bytes"} & values.keys()
-    if len(asked) != 1:
-        raise UsageError("give exactly one of --ipc, --size, --ratio and --budget")
-    return parse(SizeRecipe, values, "size")
 
 
 def cache_mode(name: str) -> CacheMode:

@@ -1,9 +1,10 @@
 """Leaderboards: every method under one protocol, at equal count and, apart from it, at equal bytes."""
 
+from attar.comparison.expected import expect
 from attar.comparison.leaderboard import compare, compare_methods
 from attar.comparison.plan import Plan, make_plan
 from attar.comparison.recipes import Contender, Trial
-from attar.comparison.results import Comparison, EqualBytesRow, PlanRecord, Ranking, Row, TrialRow
+from attar.comparison.results import Comparison, EqualBytesRow, Expected, PlanRecord, Ranking, Row, TrialRow
 from attar.comparison.settings import CompareSettings
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Comparison",
     "Contender",
     "EqualBytesRow",
+    "Expected",
     "Plan",
     "PlanRecord",
     "Ranking",
@@ -19,5 +21,6 @@ __all__ = [
     "TrialRow",
     "compare",
     "compare_methods",
+    "expect",
     "make_plan",
 ]

@@ -15,7 +15,7 @@ from attar.architectures import adopt
 from attar.artifact import Environment
 from attar.comparison.choice import choose
 from attar.comparison.folder import KIND, begin, write_results
-from attar.comparison.measure import measure
+from attar.comparison.measure import evaluator_of, measure
 from attar.comparison.plan import Plan, make_plan
 from attar.comparison.results import Comparison, Row
 from attar.comparison.sets import make_sets
@@ -23,7 +23,6 @@ from attar.comparison.settings import ALL, CompareSettings, Policy
 from attar.contracts import StorageType, Task
 from attar.cost import Meter
 from attar.devices import find_device
-from attar.evaluation_jobs import EvaluationSettings, Evaluator
 from attar.folders import OutputFolder
 from attar.jobs import Workers, as_workers
 from attar.recipe import Precision
@@ -31,19 +30,6 @@ from attar.registry import Registry
 from attar.reports import Score, Seconds
 
 __all__ = ["compare", "compare_methods"]
-
-
-def _evaluator(task: Task, settings: CompareSettings, names: Sequence[str], registry: Registry) -> Evaluator:
-    how = EvaluationSettings(
-        protocol=settings.protocol,
-        baselines=tuple(names),
-        model=settings.model,
-        seed=settings.seed,
-        workers=settings.workers,
-        cache=settings.cache,
-        show=settings.show,
-    )
-    return Evaluator(task, how, registry)
 
 
 def _order(row: Row) -> tuple[int, int, int, float, str]:
@@ -82,14 +68,14 @@ def _compared(plan: Plan, task: Task, registry: Registry) -> Comparison:
     """Make what is missing of the sets and networks, and return the rows."""
     settings, meter = plan.settings, Meter()
     names = [name for name in plan.baselines if name != "whole"]
-    choices, cpu = choose(plan, task, _evaluator(task, settings, (), registry), registry)
+    choices, cpu = choose(plan, task, evaluator_of(task, settings, (), registry), registry)
     wanted = [(each.trial, seed) for each in choices if each.trial for seed in settings.all_seeds]
     made = make_sets(task, settings, wanted, registry)
     measured = []
     whole: Score | None = None
     for number, ipc in enumerate(plan.per_class):
         asked = names if number or "whole" not in plan.baselines else ["whole", *names]
-        evaluator = _evaluator(task, settings, asked, registry)
+        evaluator = evaluator_of(task, settings, asked, registry)
         own = [choice for choice in choices if choice.contender.ipc == ipc]
         measured.append(measure(plan, task, ipc, own, made, evaluator, registry, whole))
         whole = measured[-1].whole

@@ -14,12 +14,13 @@ from attar.comparison.plan import Plan
 from attar.comparison.results import EqualBytesRow, Row
 from attar.comparison.rows import Size, baseline_rows, equal_bytes_rows, method_row
 from attar.comparison.sets import Made
+from attar.comparison.settings import CompareSettings
 from attar.contracts import Task
-from attar.evaluation_jobs import Evaluator, Job
+from attar.evaluation_jobs import EvaluationSettings, Evaluator, Job
 from attar.registry import Registry
 from attar.reports import Score
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "evaluator_of", "measure"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,22 @@ class Measured:
     equal_bytes: tuple[EqualBytesRow, ...]
     whole: Score | None
     cpu: float
+
+
+def evaluator_of(
+    task: Task, settings: CompareSettings, names: Sequence[str], registry: Registry
+) -> Evaluator:
+    """Return what trains and tests the networks of a comparison, with some of its baselines."""
+    how = EvaluationSettings(
+        protocol=settings.protocol,
+        baselines=tuple(names),
+        model=settings.model,
+        seed=settings.seed,
+        workers=settings.workers,
+        cache=settings.cache,
+        show=settings.show,
+    )
+    return Evaluator(task, how, registry)
 
 
 def measure(

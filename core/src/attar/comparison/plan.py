@@ -43,14 +43,19 @@ class Plan:
         """Whether any choice between settings is made."""
         return any(len(each.trials) > 1 for each in self.contenders)
 
+    def sets_of(self, contender: Contender) -> int:
+        """Return how many sets a method makes at its size, at most."""
+        asked, trials = self.settings, len(contender.trials)
+        if trials < 2:
+            return trials * asked.seeds
+        # Sets of the first seeds serve both the choice and the result.
+        return trials * asked.tune_seeds + asked.seeds - min(asked.tune_seeds, asked.seeds)
+
     def record(self, task: Task) -> PlanRecord:
         """Return the plan for people."""
         asked = self.settings
-        fit = [each for each in self.contenders if each.trials]
-        tried = sum(len(each.trials) for each in fit if len(each.trials) > 1) * asked.tune_seeds
-        # Sets of the first seeds serve both the choice and the result.
-        again = sum(len(each.trials) > 1 for each in fit) * min(asked.tune_seeds, asked.seeds)
-        sets = len(fit) * asked.seeds + tried - again
+        tried = sum(len(each.trials) for each in self.contenders if len(each.trials) > 1) * asked.tune_seeds
+        sets = sum(map(self.sets_of, self.contenders))
         return PlanRecord(
             modality=task.modality,
             data=task.name,

@@ -9,10 +9,11 @@ from attar.contracts import LabelKind
 from attar.differences import Difference
 from attar.notebook import table_html
 from attar.protocols import Protocol
+from attar.quantities import duration
 from attar.reports import Score, Seconds
 from attar.settings import Record
 
-__all__ = ["Comparison", "EqualBytesRow", "PlanRecord", "Ranking", "Row", "RowKind", "TrialRow"]
+__all__ = ["Comparison", "EqualBytesRow", "Expected", "PlanRecord", "Ranking", "Row", "RowKind", "TrialRow"]
 
 RowKind: TypeAlias = Literal["distilled", "selected", "baseline"]
 """Made by a method, chosen by a selector that is no baseline, or a baseline."""
@@ -156,6 +157,31 @@ class TrialRow(Record):
     problem: str = ""
 
 
+class Expected(Record):
+    """What a comparison takes at most, nothing of it being finished yet, from a few steps of each part.
+
+    Attributes:
+        sets_cpu: CPU seconds of all sets, apart from those of the `untold`.
+        networks_cpu: CPU seconds of all networks, the baselines' and the choices between settings included.
+        wall: Wall seconds in the processes that there are; None where a cluster works.
+        untold: Methods whose sets are not counted: they learn nothing step by step, or need experts
+            that are to be trained before.
+    """
+
+    sets_cpu: float
+    networks_cpu: float
+    wall: float | None
+    untold: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        without = f", without the sets of {', '.join(self.untold)}" if self.untold else ""
+        wall = "" if self.wall is None else f"; {duration(self.wall)} in all"
+        return (
+            f"{duration(self.sets_cpu)} of CPU for sets{without}, "
+            f"at most {duration(self.networks_cpu)} for networks{wall}"
+        )
+
+
 class PlanRecord(Record):
     """What will be done; ``attar compare --dry-run --json`` prints it.
 
@@ -172,6 +198,7 @@ class PlanRecord(Record):
         sets: Sets made in all, at most.
         networks: Networks trained on sets, at most, the baselines' not counted.
         refused: Methods that do not fit these data, each with the reason.
+        expected: What all of it takes on this machine, where that was asked for.
     """
 
     modality: str
@@ -186,6 +213,7 @@ class PlanRecord(Record):
     sets: int
     networks: int
     refused: dict[str, str]
+    expected: Expected | None = None
 
 
 class Comparison(Record):
