@@ -1,14 +1,14 @@
-# python train_plain.py EXPORTED_FOLDER TEST.parquet 300
+# python train_plain.py EXPORTED_FOLDER 300
 import json
 import sys
 
 import torch
 from datasets import Dataset
 
-folder, test, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])
-how = json.load(open(f"{folder}/preprocessing.json", "rb"))
+run, epochs = sys.argv[1], int(sys.argv[2])
+how = json.load(open(f"{run}/preprocessing.json", "rb"))
 mean, std = (torch.tensor(how[name]).view(-1, 1, 1) for name in ("mean", "std"))
-train, test = (Dataset.from_parquet(p).with_format("torch")[:] for p in (f"{folder}/train.parquet", test))
+train, test = (Dataset.from_parquet(f"{run}/{s}.parquet").with_format("torch")[:] for s in ("train", "test"))
 x, x_test = ((split["image"] / how["scale"] - mean) / std for split in (train, test))
 blocks = [(torch.nn.Conv2d(n, 128, 3, 1, 1), torch.nn.GroupNorm(128, 128)) for n in (x.shape[1], 128, 128)]
 layers = [layer for block in blocks for layer in (*block, torch.nn.ReLU(), torch.nn.AvgPool2d(2))]

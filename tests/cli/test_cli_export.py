@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import attar
 import huggingface_hub
 import numpy as np
 import pytest
@@ -60,7 +61,10 @@ def test_the_loss_of_accuracy_is_told(cli, finished):
         (("--format", "npy"), "unknown format 'npy': did you mean 'npz'? choose from npz, parquet"),
         (("--format", "png"), "unknown format 'png'"),
         (("--format", "npz", "--dtype", "float8"), "the format 'npz' cannot hold 'float8'"),
-        (("--format", "npz", "--data", "iris"), "--data, --model and --set say how accuracy is measured"),
+        (("--format", "npz", "--data", "iris"), "the real data are used with --accuracy or --test"),
+        (("--format", "npz", "--model", "mlp"), "say how accuracy is measured; add --accuracy"),
+        (("--format", "npz", "--test"), "the format 'npz' has no test split; choose the format parquet"),
+        (("--format", "parquet", "--test", "--data", "wine"), "the set was made of 'iris'"),
         (("--format", "npz", "--set", "objective.lr=1"), "unknown setting 'objective.lr'"),
         (("--format", "npz", "--accuracy", "--data", "nowhere"), "unknown data 'nowhere'"),
         (("--format", "npz", "--accuracy", "--protocol", "cpu-9"), "unknown protocol 'cpu-9'"),
@@ -70,6 +74,21 @@ def test_mistakes_leave_nothing(cli, finished, tmp_path, more, message):
     before = sorted(tmp_path.iterdir())
     assert message in cli("export", finished, *more).refusal
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_real_test_samples_are_written_beside_the_set(cli, finished, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
+    more = ("--dtype", "float32", "--test", "--out", "there")
+    found = cli("export", finished, "--format", "parquet", *more, "--json").json
+    assert (found["samples"], found["files"]) == (3, 4)
+    kept = datasets.Dataset.from_parquet(
+        str(tmp_path / "there" / "test.parquet"), cache_dir=str(tmp_path / "hf")
+    )
+    task = attar.task("tensor", data="iris")
+    real = next(iter(task.epoch("test", 1000)))
+    values = task.preprocess.decode(real.inputs)
+    assert np.allclose(np.array(kept["inputs"]), values.numpy(), atol=1e-5)
+    assert kept["label"] == real.labels.tolist()
 
 
 def test_an_export_is_replaced_only_when_asked(cli, finished, tmp_path):

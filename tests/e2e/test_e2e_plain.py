@@ -40,13 +40,9 @@ def test_the_example_trains_on_an_export(tmp_path, dtype):
         write_images(tmp_path / "own" / split, count, seed)
     task = attar.task("image", data=tmp_path / "own", validation=0)
     artifact = attar.distill(task, method="random", ipc=4)
-    attar.export(artifact, tmp_path / "set", "parquet", dtype=dtype)
-    # Test images are had in the same form by exporting them as a set that is chosen of them.
-    held = attar.task("image", data=tmp_path / "own" / "test", validation=0, test=0.1)
-    test = attar.distill(held, method="random", ipc=9, ipc_policy="cap")
-    attar.export(test, tmp_path / "test", "parquet")
+    attar.export(artifact, tmp_path / "set", "parquet", dtype=dtype, test=task)
     ran = subprocess.run(
-        [sys.executable, str(EXAMPLE), str(tmp_path / "set"), str(tmp_path / "test" / "train.parquet"), "20"],
+        [sys.executable, str(EXAMPLE), str(tmp_path / "set"), "20"],
         env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -30,14 +30,26 @@ from attar.progress import say
 from attar.registry import Registry
 from attar.reports import BaselineDetail, EqualBytes, Report, Score, Seconds
 
-__all__ = ["BASELINES", "EvaluationCost", "EvaluationSettings", "evaluate_sets", "evaluation_cost"]
+__all__ = [
+    "BASELINES",
+    "EvaluationCost",
+    "EvaluationSettings",
+    "check_same",
+    "evaluate_sets",
+    "evaluation_cost",
+]
 
 
 LONG = 10.0
 """CPU seconds from which on an evaluation says what it will take, and each figure as it is found."""
 
 
-def _check(task: Task, sets: Sequence[Artifact]) -> None:
+def check_same(task: Task, sets: Sequence[Artifact]) -> None:
+    """Refuse sets of other data, or of several kinds.
+
+    Raises:
+        UsageError: If modality or classes are not those of the task, or methods or sizes differ.
+    """
     if not sets:
         raise UsageError("there is no set to evaluate; give at least one artifact")
     for artifact in sets:
@@ -77,7 +89,7 @@ class _Evaluation:
     def __init__(
         self, task: Task, sets: Sequence[Artifact], settings: EvaluationSettings, registry: Registry
     ) -> None:
-        _check(task, sets)
+        check_same(task, sets)
         self.task, self.sets, self.settings = task, tuple(sets), settings
         self.names = baselines_of(settings.baselines, task)
         self.evaluator = Evaluator(task, settings, registry)

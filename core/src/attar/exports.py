@@ -17,13 +17,14 @@ from attar.artifact import Artifact
 from attar.batch import Batch, Structured, map_inputs
 from attar.contracts import SyntheticSet, Task
 from attar.errors import UsageError
-from attar.evaluation import EvaluationSettings, evaluate_sets
+from attar.evaluation import EvaluationSettings, check_same, evaluate_sets
 from attar.files import disk_errors, to_json
 from attar.folders import check_free, staged_folder
 from attar.plugins import AsGraph, Export, ExportType, Tabular
 from attar.registry import Registry
 from attar.reports import Score
 from attar.settings import Record, unknown
+from attar.tensor.export import quiet_datasets
 
 __all__ = [
     "PREPROCESSING",
@@ -35,6 +36,8 @@ __all__ = [
     "to_hf",
     "to_pyg",
 ]
+
+_AT_ONCE = 1024
 
 PREPROCESSING = "preprocessing.json"
 """The file of an exported folder that says how its values become what models take."""
@@ -101,6 +104,7 @@ def export(
     *,
     dtype: str = "",
     force: bool = False,
+    test: Task | None = None,
     registry: Registry | None = None,
 ) -> ExportRecord:
     """Write a set in a format that is used without Attar.
@@ -114,15 +118,21 @@ def export(
         format: Name of the format, such as ``parquet``; which there are, the modality says.
         dtype: ``uint8``, ``float16`` or ``float32``; by default what suits the format.
         force: Replace an earlier export in `out`.
+        test: Real data whose test split is written beside the set in the same form, as ``test.parquet``,
+            so that others measure what networks learn of the set; for tables only.
         registry: The plugins known; by default all that are installed.
 
     Raises:
-        UsageError: If format or type are unknown, the format cannot hold the set, the folder is
-            occupied, or the disk refuses.
+        UsageError: If format or type are unknown, the format cannot hold the set or has no test split,
+            the folder is occupied, the data are others, or the disk refuses.
     """
     chosen, kind = _chosen(artifact, format, dtype, registry)
     target = Path(out)
     check_free(target, force, "export")
+    if test is not None:
+        check_same(test, [artifact])
+        if not isinstance(chosen, Tabular):
+            raise UsageError(f"the format {format!r} has no test split; choose the format parquet")
     batch, info = artifact.decode(), artifact.info
     largest, mean = _difference(batch, chosen.rounded(batch, info, kind))
     if not math.isfinite(largest):
@@ -133,6 +143,10 @@ def export(
     reading = {"format": format, "dtype": kind, "classes": list(info.classes), **chosen.reading(info, kind)}
     with staged_folder(target, force=force, kind="export") as aside:
         chosen.write(batch, info, kind, aside)
+        if test is not None and isinstance(chosen, Tabular):
+            real = Batch.cat(list(test.epoch("test", _AT_ONCE)))
+            with quiet_datasets(), disk_errors(target):
+                chosen.dataset(real, info, kind).to_parquet(str(aside / "test.parquet"))
         with disk_errors(target):
             (aside / PREPROCESSING).write_bytes(to_json(reading))
             (aside / "README.md").write_text(

@@ -47,6 +47,7 @@ def export(
     out: Path | None,
     force: bool,
     accuracy: bool,
+    test: bool,
     source: Source,
     protocol_name: str,
     model: str | None,
@@ -61,14 +62,16 @@ def export(
     odd = [key for key in changes if not key.startswith(("protocol.", "data."))]
     if odd:
         raise UsageError(f"unknown setting {odd[0]!r}: --accuracy has settings 'protocol.…' and 'data.…'")
-    if not accuracy and (source.data or model or changes):
-        raise UsageError("--data, --model and --set say how accuracy is measured; add --accuracy")
+    if not accuracy and (model or below("protocol.", changes)):
+        raise UsageError("--model and --set protocol.… say how accuracy is measured; add --accuracy")
+    if not (accuracy or test) and (source.data or changes):
+        raise UsageError("the real data are used with --accuracy or --test; add one of them")
     registry = Registry()
     artifact = load(run, registry=registry)
     shown = not quiet and not as_json
     # What is wrong with the data is said before anything is written.
     task = None
-    if accuracy:
+    if accuracy or test:
         task = source.load(data_of(artifact, registry, options_of(changes)), shown)
     settings = EvaluationSettings(
         protocol=protocol(protocol_name, below("protocol.", changes), artifact.domain(registry).protocols),
@@ -78,10 +81,16 @@ def export(
         show=shown,
     )
     record = exports.export(
-        artifact, out or _beside(run, format), format, dtype=dtype, force=force, registry=registry
+        artifact,
+        out or _beside(run, format),
+        format,
+        dtype=dtype,
+        force=force,
+        test=task if test else None,
+        registry=registry,
     )
     change = None
-    if task is not None:
+    if task is not None and accuracy:
         change = exports.accuracy_change(
             artifact, task, format, dtype=dtype, settings=settings, registry=registry
         )

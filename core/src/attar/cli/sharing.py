@@ -44,6 +44,14 @@ def export(
             rich_help_panel=o.METHOD,
         ),
     ] = False,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test",
+            help="Also write the real test samples, as test.parquet; needs the real data.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
     data: o.Data = None,
     root: o.Root = None,
     download: o.Download = False,
@@ -69,6 +77,7 @@ def export(
         out=out,
         force=force,
         accuracy=accuracy,
+        test=test,
         source=work.Source(data=data, root=root, download=download, cache=cache),
         protocol_name=protocol or "",
         model=model,
