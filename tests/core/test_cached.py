@@ -11,7 +11,7 @@ from attar.cached import SECTIONS, cache_info, clear_cache
 from attar.errors import UsageError
 from filelock import FileLock
 
-HASH = "0123456789abcdef"
+HASH = "0123456789abcdef" * 2
 
 
 @pytest.fixture
@@ -47,6 +47,24 @@ def test_clearing_leaves_what_was_downloaded(filled):
     assert counts() == dict.fromkeys(SECTIONS, 0)
     assert (cache_root() / "data" / "downloaded").read_text() == "precious"
     assert list(cache_root().rglob("*.lock")) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hub/my--thesis.txt",
+        "hub/notes--2024/t.txt",
+        "decoded/IMG_2024010112000001.jpg",
+        "plugins/invoice-20240101-1234567890123456.pdf",
+        f"experts/{HASH}.txt",
+    ],
+)
+def test_clearing_leaves_files_of_the_user_s(name):
+    path = cache_root() / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    assert clear_cache().files == 0
+    assert path.read_text() == "mine"
 
 
 def test_one_section_can_be_cleared(filled):
@@ -101,7 +119,7 @@ def test_what_is_going_on_stays(begun):
 
 
 def test_what_plugins_keep_and_what_was_fetched_is_cleared_too(filled):
-    for place in (f"plugins/text-{HASH}/000000/vectors.npy", "hub/nobody--set/newest/manifest.json"):
+    for place in (f"plugins/text-{HASH}/000000/vectors.npy", f"hub/nobody--set-{HASH}/newest/manifest.json"):
         path = cache_root() / place
         path.parent.mkdir(parents=True)
         path.write_bytes(bytes(10))

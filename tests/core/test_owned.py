@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import subprocess
 import sys
@@ -118,6 +119,26 @@ def test_a_list_names_nothing_outside_its_folder(tmp_path, name):
     assert FileList.read(tmp_path / "out").files == {}
     discard(tmp_path / "out")
     assert (tmp_path / "mine").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize("name", [LIST, ".attar-lock"])
+@pytest.mark.parametrize("how", ["file", "symlink", "hardlink"])
+def test_a_file_of_the_user_s_with_a_name_of_attar_s_is_not_written_over(tmp_path, name, how):
+    thesis, folder = tmp_path / "thesis.txt", tmp_path / "out"
+    folder.mkdir()
+    thesis.write_text("years of work")
+    match how:
+        case "file":
+            (folder / name).write_text("years of work")
+        case "symlink":
+            (folder / name).symlink_to(thesis)
+        case "hardlink":
+            os.link(thesis, folder / name)
+    with pytest.raises(UsageError), OutputFolder(folder, "run") as opened:
+        opened.begin()
+    with pytest.raises(UsageError), staged_folder(folder, force=True):
+        pass
+    assert (folder / name).read_text() == thesis.read_text() == "years of work"
 
 
 def test_a_line_that_was_cut_short_hides_no_other(tmp_path):

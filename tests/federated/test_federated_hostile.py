@@ -483,6 +483,13 @@ def test_updates_longer_than_a_multiple_of_the_median_keep_their_direction():
     assert found[3]["n"].dtype == torch.int64
 
 
+def test_clients_that_send_back_what_they_were_sent_do_not_shorten_the_others():
+    sent = {"w": torch.zeros(2)}
+    states = [{"w": torch.zeros(2)}, {"w": torch.zeros(2)}, {"w": torch.ones(2)}, {"w": torch.ones(2)}]
+    assert shortened(states, sent, {"w"}, 3.0) == (states, [])
+    assert shortened(states[:2], sent, {"w"}, 3.0) == (states[:2], [])
+
+
 @pytest.mark.parametrize(
     ("claims", "wanted"),
     [

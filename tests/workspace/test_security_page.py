@@ -71,9 +71,12 @@ STATEMENTS = {
     "`--force`, `--resume` and everything else": (
         CORE + "test_owned.py::test_random_files_everywhere_survive_everything"
     ),
+    "Files that grow": CORE + "test_owned.py::test_what_a_logger_writes_is_listed",
+    "The list is believed": ADVICE,
+    "Where `--out` names": "tests/cli/test_cli_train.py::test_a_network_is_replaced_only_when_asked",
     "One process at a time": CORE + "test_owned.py::test_two_processes_do_not_share_a_folder",
     "`attar cache clear` deletes": CORE
-    + "test_cached.py::test_a_user_s_files_in_a_folder_of_the_same_name_stay",
+    + "test_cached.py::test_clearing_leaves_files_of_the_user_s",
     "A bug's traceback": ADVICE,
     "Distilled samples can reveal": ADVICE,
     "No anonymity is implied": ADVICE,

@@ -68,19 +68,15 @@ class Cleared(Record):
     kept: int
 
 
-_OWN = re.compile(r".*[0-9a-f]{16}.*")
+_OWN = re.compile(r"(?:.+-)?[0-9a-f]{32}(?:-[0-9a-z]+)*(?:\.(?:json|npy|safetensors|partial))?")
 """Names in the cache: each has a hash in it. Others are of a user who keeps files in that folder too."""
-
-_FETCHED = re.compile(r"[^.].*--.*")
-"""Names of what was fetched from the Hub: of owners and of their data sets."""
 
 
 def _kept(section: str) -> Iterator[Path]:
     """Return the files and folders of Attar's in a section, without locks."""
     folder = cache_root() / section
-    own = _FETCHED if section == "hub" else _OWN
     if folder.is_dir():
-        names = (path for path in sorted(folder.iterdir()) if own.fullmatch(path.name))
+        names = (path for path in sorted(folder.iterdir()) if _OWN.fullmatch(path.name))
         yield from (path for path in names if path.suffix != ".lock" and not path.is_symlink())
 
 

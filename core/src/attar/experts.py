@@ -171,7 +171,7 @@ class Experts:
     def path(self, index: int) -> Path:
         """Return the file of an expert."""
         text = json.dumps(self.key(), sort_keys=True)
-        name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+        name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return self.folder / f"{name}-{index:03d}.safetensors"
 
     def get(self) -> list[Expert] | None:

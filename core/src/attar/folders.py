@@ -15,6 +15,7 @@ from attar.files import beside, disk_errors, move, sync_folder
 from attar.owned import (
     LIST,
     LOCK,
+    TEMPORARY,
     FileList,
     check_replaceable,
     claim,
@@ -36,7 +37,16 @@ def _occupied(path: Path) -> bool:
     with disk_errors(path):
         if path.is_file():
             raise UsageError(f"{str(path)!r} is a file; choose another --out")
-        return path.exists() and any(each.name not in (LIST, LOCK) for each in path.iterdir())
+        return path.exists() and not all(_ours(each) for each in path.iterdir())
+
+
+def _ours(path: Path) -> bool:
+    """Return whether a file is a list or a lock of Attar's, and not a user's own of that name."""
+    if path.name == LIST:
+        return FileList.read(path.parent) is not None
+    if path.name.startswith(LIST) and TEMPORARY.fullmatch(path.name):
+        return True  # A process was killed while it began the list.
+    return path.name == LOCK and not path.is_symlink() and path.is_file() and not path.stat().st_size
 
 
 def check_free(path: Path, force: bool, kind: str = "") -> None:
@@ -247,6 +257,8 @@ def _locked(folder: Path) -> BaseFileLock | None:
 
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(folder / LOCK) and not _ours(folder / LOCK):
+            raise UsageError(f"{str(folder / LOCK)!r} is no lock of Attar's; move it away, or choose another --out")
     lock = FileLock(str(folder / LOCK))
     try:
         lock.acquire(timeout=0)

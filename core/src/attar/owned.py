@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
@@ -145,10 +146,13 @@ def file_digest(path: Path) -> str:
 def claim(folder: Path, kind: str) -> FileList:
     """Start the list of a folder, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LIST, "wb") as file:
+    aside = folder / f"{LIST}.{secrets.token_hex(4)}.attar-new"
+    with open(aside, "xb") as file:
         file.write(json.dumps({"attar": 1, "kind": kind}).encode())
         file.flush()
         os.fsync(file.fileno())
+    # Not written into what is there: that may be a link to a file of the user's.
+    os.replace(aside, folder / LIST)
     return FileList(folder, kind)
 
 

@@ -69,8 +69,9 @@ def shortened(
     found, cut = [dict(state) for state in states], set()
     for group in groups:
         norms = [_distance(state, sent, group) for state in states]
-        # Of two, the shorter: nobody can say which of them is wrong.
-        limit = most * statistics.median_low(norms)
+        # Of two, the shorter: nobody can say which of them is wrong. Who sends back what it was sent counts
+        # for nothing here, since the updates of all others would be shortened to nothing.
+        limit = most * statistics.median_low([norm for norm in norms if norm > 0] or [0.0])
         for place, norm in enumerate(norms):
             if norm <= limit:
                 continue

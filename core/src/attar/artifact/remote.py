@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -122,9 +123,11 @@ def download(address: str, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     found = parse_address(address)
-    owner, name = found.repo.split("/")
+    # The hash shows that the folder is the cache's, which may lie beside a user's own.
+    digest = hashlib.blake2b(found.repo.encode(), digest_size=16).hexdigest()
+    name = f"{found.repo.replace('/', '--')}-{digest}"
     # Not the Hub's own cache: it is made of links, and links that leave an artifact are refused.
-    place = cache_root() / "hub" / f"{owner}--{name}" / (found.revision.replace("/", "--") or "newest")
+    place = cache_root() / "hub" / name / (found.revision.replace("/", "--") or "newest")
     with disk_errors(place), hub_errors(found.repo, "download"):
         snapshot_download(
             found.repo,
