@@ -27,6 +27,15 @@ def test_columns_and_lines_have_a_limit(tmp_path):
         first_line(tmp_path / "long.csv")
 
 
+def test_what_unpacks_to_more_than_256_times_its_size_is_refused():
+    check_unpacked(2**28, 1, "'x'")
+    check_unpacked(256 * 10**7, 10**7, "'x'")
+    with pytest.raises(UsageError, match="unpacks to 268,435,457"):
+        check_unpacked(2**28 + 1, 1, "'x'")
+    with pytest.raises(UsageError, match="unpacks to 2,560,000,001"):
+        check_unpacked(256 * 10**7 + 1, 10**7, "'x'")
+
+
 @pytest.mark.parametrize("kind", [pa.binary(), pa.string()], ids=str)
 def test_a_value_stored_once_and_meant_often_is_refused(tmp_path, kind):
     value = pa.array([b"a" * 50_000_000]).cast(kind)

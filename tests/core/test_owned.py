@@ -14,7 +14,7 @@ from attar.checkpoint import Checkpoint, Checkpoints
 from attar.errors import UsageError
 from attar.files import write_file
 from attar.folders import OutputFolder, check_free, staged_folder
-from attar.owned import LIST, LOCK, FileList, adopt, check_replaceable, claim, discard, recording
+from attar.owned import LIST, LOCK, FileList, adopt, check_replaceable, claim, discard, recording, remove
 
 
 def names(folder):
@@ -173,6 +173,30 @@ def test_a_file_of_the_user_s_is_not_overwritten_in_a_run_s_folder(tmp_path):
     assert (tmp_path / "log.jsonl").read_bytes() == b"my diary"
 
 
+def test_a_file_behind_a_link_is_not_removed(tmp_path):
+    claim(tmp_path / "run", "run")
+    write_file(tmp_path / "run" / "a.json", b"same")
+    (tmp_path / "thesis").write_bytes(b"same")
+    (tmp_path / "run" / "a.json").unlink()
+    (tmp_path / "run" / "a.json").symlink_to(tmp_path / "thesis")
+    remove(tmp_path / "run" / "a.json")
+    assert (tmp_path / "run" / "a.json").is_symlink()
+
+
+def test_nothing_is_resumed_through_a_link(tmp_path):
+    with OutputFolder(tmp_path / "run", "run") as folder:
+        folder.begin()
+        Checkpoints(folder.path / "checkpoint").save(Checkpoint(1, {}, {}))
+    (tmp_path / "run" / "checkpoint").rename(tmp_path / "mine")
+    (tmp_path / "run" / "checkpoint").symlink_to(tmp_path / "mine")
+    with (
+        pytest.raises(UsageError, match=r"checkpoint' is a link"),
+        OutputFolder(tmp_path / "run", "run") as folder,
+    ):
+        folder.resume()
+    assert (tmp_path / "mine" / "step-000000001" / "state.json").is_file()
+
+
 def test_only_checkpoints_are_dropped(tmp_path):
     claim(tmp_path, "run")
     kept = Checkpoints(tmp_path / "checkpoint", keep=1)
@@ -191,8 +215,9 @@ def test_what_a_logger_writes_is_listed(tmp_path):
     claim(tmp_path, "run")
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "mine").write_bytes(b"")
-    with recording(tmp_path / "csv"):
+    with recording(tmp_path / "csv", "*.csv"):
         (tmp_path / "csv" / "results.csv").write_bytes(b"")
+        (tmp_path / "csv" / "thesis.txt").write_bytes(b"of the user")
     assert set(FileList.read(tmp_path).files) == {"csv/results.csv"}
 
 
@@ -265,11 +290,14 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         assert other.stdout.readline() == "in\n"
         with pytest.raises(UsageError, match="another process is writing into"):
             OutputFolder(tmp_path / "out", "run")
+        claim(tmp_path / "out", "run")
+        write_file(tmp_path / "out" / "recipe.toml", b"of the other")
+        with pytest.raises(UsageError, match="another process is writing into"):
+            OutputFolder(tmp_path / "out", "run", force=True)
         other.stdin.close()
         other.wait()
-    with OutputFolder(tmp_path / "out", "run") as folder:
+    with OutputFolder(tmp_path / "out", "run", force=True) as folder:
         folder.begin()
-        assert names(tmp_path / "out") == {LIST, LOCK}
 
 
 def test_a_command_that_is_refused_leaves_no_folder(tmp_path):

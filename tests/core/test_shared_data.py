@@ -17,6 +17,15 @@ def test_a_class_that_others_do_not_know_is_refused():
         renumbered(("b", "e"), ("a", "b"), "x")
 
 
+def test_samples_of_a_class_that_others_do_not_know_can_be_left_out():
+    task = toy_task((2,), classes=3, n=30)
+    found = task.shared(("class-2", "class-0"), task.preprocessing, leave_out=True)
+    assert found.counts.tolist() == [10, 10]
+    rows = (task.train.labels != 1).nonzero()[:, 0]
+    assert torch.equal(found.train.read(torch.arange(20)), task.train.read(rows))
+    assert set(found.view(torch.arange(found.size("test")), "test").labels.tolist()) <= {0, 1}
+
+
 def test_samples_stay_and_labels_change():
     items = ArrayItems(torch.arange(8.0).view(4, 2).numpy(), torch.tensor([0, 1, 1, 0]).numpy())
     found = RelabeledItems(items, torch.tensor([5, 2]))

@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from attar.errors import DivergenceError
 from attar.unions import restore
 from attar_federated import averaging, distilling
 from attar_federated.averaging import shortened, within
-from attar_federated.guard import Checked, checked_set, sender
+from attar_federated.guard import Checked, checked_set, received, sender
 from attar_federated.records import Share
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, MetricRecord, RecordDict
 
@@ -481,6 +482,22 @@ def test_updates_longer_than_a_multiple_of_the_median_keep_their_direction():
     # What counts has a scale of its own, and stays whole.
     assert [int(each["n"]) for each in found] == [7, 7, 7, 11]
     assert found[3]["n"].dtype == torch.int64
+
+
+def test_what_no_check_foresaw_is_its_sender_s_fault():
+    def check(client, reply):
+        if client == 2:
+            raise ZeroDivisionError("nobody thought of this")
+        return "fine"
+
+    asked = {"a": 1, "b": 2}
+    about = [SimpleNamespace(reply_to_message_id=name, src_node_id=0) for name in asked]
+    replies = [SimpleNamespace(metadata=each, has_error=lambda: False) for each in about]
+    passed, dropped = received(1, replies, asked, check)
+    assert passed == {1: "fine"}
+    assert [(one.client, one.reason) for one in dropped] == [
+        (2, "its reply cannot be read (ZeroDivisionError: nobody thought of this)")
+    ]
 
 
 def test_clients_that_send_back_what_they_were_sent_do_not_shorten_the_others():

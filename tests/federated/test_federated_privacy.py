@@ -7,12 +7,14 @@ import attar
 import numpy as np
 import pytest
 import torch
+from attar.artifact import data_record
 from attar.contracts import Clock, Context, Subject
 from attar.errors import UsageError
 from attar.recipe import SizeRecipe
 from attar.tensor import ArrayItems, Standardize
 from attar.testing.toys import toy_task
-from attar_federated.flower import client_app
+from attar_federated.clients import check_models
+from attar_federated.flower import _trusted, client_app
 from attar_federated.grid import InProcessGrid
 from attar_federated.noise import Secret
 from attar_federated.policy import NodePolicy
@@ -26,6 +28,7 @@ from attar_federated.privacy import (
     guarantee,
     guarantee_of,
     private_share,
+    public_record,
     public_task,
 )
 from attar_federated.records import Share
@@ -434,10 +437,52 @@ def test_a_result_tells_neither_counts_nor_hashes_of_the_data(private, run, task
     assert public_task(task, wanted.privacy).fingerprint not in text
 
 
+def test_a_record_tells_no_number_of_samples_and_no_name_of_one(task):
+    record = data_record(task).model_copy(
+        update={"about": {"skipped": {"names": ["a.png"]}, "form": "8 × 8"}}
+    )
+    assert record.splits["train"] == 160
+    told = public_record(record, PrivacySettings())
+    assert (sum(told.counts), told.fingerprint, told.splits, told.about) == (0, "", {}, {"form": "8 × 8"})
+
+
 @pytest.mark.parametrize("name", ["the vocabulary of TF-IDF", "the size of the pictures (data.size)"])
-def test_what_was_fitted_on_the_data_is_refused(name, task):
+def test_what_was_fitted_on_the_data_is_refused(name, task, private):
     with pytest.raises(UsageError, match=re.escape(f"{name} of")):
         public_task(replace(task, fitted=name), PrivacySettings())
+    wanted = private()
+    ask = Setting(wanted, public_task(task, wanted.privacy)).ask(1)
+    with pytest.raises(UsageError, match=re.escape(f"{name} of")):
+        private_share(replace(task, fitted=name), ask, 0)
+
+
+def test_a_sample_of_a_class_that_the_server_does_not_name_changes_nothing(task, private):
+    wanted = private(counts="hidden")
+    ask = Setting(wanted, public_task(task, wanted.privacy)).ask(1)
+    inputs = torch.cat([task.train.read(torch.arange(160)), torch.zeros(1, 6)]).numpy()
+    labels = torch.cat([task.train.labels, torch.tensor([4])]).numpy()
+    more = replace(task, train=ArrayItems(inputs, labels), classes=(*task.classes, "another"))
+    one, _ = private_share(task, ask, 0, secret=secret(1))
+    two, _ = private_share(more, ask, 0, secret=secret(1))
+    assert torch.equal(one.decode().inputs, two.decode().inputs)
+
+
+def test_a_network_that_is_code_is_not_imported_because_a_server_says_so(
+    private, task, tmp_path, monkeypatch
+):
+    (tmp_path / "sly.py").write_text("open('imported', 'w')\ndef net(feature, classes): raise ValueError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for wanted in (private(objective={"steps": 5, "model": "sly:net"}), private(objective={"steps": 5})):
+        asked = Setting(wanted, public_task(task, wanted.privacy)).ask(1)
+        ask = asked.model_copy(update={"model": "" if wanted.objective.get("model") else "sly:net,width=3"})
+        with pytest.raises(
+            UsageError, match=r"asks for the network 'sly:net.*', which is code; if you trust it"
+        ):
+            check_models(task, ask, {"other:net"})
+        check_models(task, ask, {"sly:net"})
+    assert not (tmp_path / "imported").exists()
+    assert _trusted({"models": "a:b; sly:net,width=3"}, ["c:d"]) == {"a:b", "sly:net", "c:d"}
 
 
 @pytest.mark.parametrize(
@@ -492,8 +537,20 @@ def test_a_node_bounds_the_epsilon_of_all_that_it_sends(careful):
     privacy, limit = PrivacySettings(counts="hidden"), {"max-releases": 9, "max-epsilon": 2.5}
     assert epsilon(privacy, 5) < 2.5 < epsilon(privacy, 10)
     careful(**limit).admit(privacy, 5)
-    with pytest.raises(UsageError, match=r"ε of all that this node sends would be 2\.\d+, more than 2\.5"):
+    with pytest.raises(UsageError, match=r"would be 2\.\d+ at δ = 1e-05, more than 2\.5"):
         careful(**limit).admit(privacy, 5)
+
+
+def test_a_node_computes_epsilon_at_a_delta_of_its_own(careful):
+    with pytest.raises(UsageError, match=r"would be 54\.\d+ at δ = 1e-05, more than 8"):
+        careful(**{"max-epsilon": 8}).admit(
+            PrivacySettings(noise=1, rate=1, delta=0.999, counts="hidden"), 50
+        )
+
+
+def test_a_node_bounds_looks_without_being_told_to(careful):
+    with pytest.raises(UsageError, match="more than 10"):
+        careful().admit(PrivacySettings(noise=1, rate=1, counts="hidden"), 10**4)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[3]", '[{"looks": 1}]', "no json"])
@@ -527,7 +584,7 @@ def test_a_node_that_trusts_nobody_sends_nothing_without_noise(recipe, shares, t
 
 
 def test_what_goes_wrong_with_the_data_is_not_told_to_the_server(private, run, shares, caplog):
-    tasks = [replace(each, classes=("secret diagnosis", "b", "c", "d")) for each in shares("iid", 4)]
+    tasks = [replace(each, fitted="the secret diagnosis") for each in shares("iid", 4)]
     with pytest.raises(UsageError, match="its own log says why") as found:
         run(private(), tasks=tasks)
     assert "diagnosis" not in str(found.value)

@@ -194,7 +194,7 @@ class NoGradient(Wrapped):
 
 
 class KeepsNumbers(TensorTask):
-    def shared(self, classes, preprocessing):
+    def shared(self, classes, preprocessing, *, leave_out=False):
         return replace(super().shared(self.classes, preprocessing), classes=tuple(classes))
 
 

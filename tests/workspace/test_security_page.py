@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
+import attar
 import pytest
+from attar.protocols import changed, protocol
 
 ROOT = Path(__file__).parents[2]
 
 CORE, CLI, GRAPH, IMAGE, FED = "tests/core/", "tests/cli/", "tests/graph/", "tests/image/", "tests/federated/"
+HERE = "tests/workspace/test_security_page.py::"
 ADVICE = "advice"
 
 STATEMENTS = {
@@ -31,11 +35,12 @@ STATEMENTS = {
         FED + "test_federated_hostile.py::test_a_hostile_client_changes_nothing_but_its_own_share"
     ),
     "What fails is left out": FED + "test_federated_mutations.py::",
-    "Updates of networks are shortened": FED + "test_federated_hostile.py::test_long_updates_are_shortened",
+    "Updates of networks are shortened": FED
+    + "test_federated_hostile.py::test_updates_longer_than_a_multiple_of_the_median_keep_their_direction",
     "**Arrays** (`.npz`) are read": CLI
     + "test_cli_bad_data.py::test_pickled_objects_are_refused_and_not_run",
     "What an archive or a Parquet": CORE
-    + "test_limits.py::test_a_value_stored_once_and_meant_often_is_refused",
+    + "test_limits.py::test_what_unpacks_to_more_than_256_times_its_size_is_refused",
     "Tables have at most": CORE + "test_limits.py::test_columns_and_lines_have_a_limit",
     "**Images** are decoded by Pillow": (
         IMAGE + "test_image_sources.py::test_postscript_is_no_image_whatever_it_is_called"
@@ -47,12 +52,10 @@ STATEMENTS = {
     ),
     "Links that you put into": IMAGE + "test_image_sources.py::",
     "**Names and texts** out of": CORE + "test_plain.py::test_every_line_passes",
-    "**The network** is used only": CORE + "test_hub.py::test_mistakes_reach_no_hub",
+    "**The network** is used only": HERE + "test_nothing_is_looked_up_or_connected_to",
     "Flower's telemetry": FED + "test_federated_deployment.py::",
     "Code runs where you name it": CORE + "test_architectures_own.py::",
-    "Attar writes no pickle": (
-        "tests/workspace/test_security_page.py::test_no_code_of_ours_reads_or_writes_pickle"
-    ),
+    "Attar writes no pickle": HERE + "test_no_code_of_ours_reads_or_writes_pickle",
     "The exceptions:": ADVICE,
     "torchvision's archives of CIFAR-10": ADVICE,
     "what joblib sends": ADVICE,
@@ -61,28 +64,23 @@ STATEMENTS = {
     "In simulations of federated": ADVICE,
     "Avalanche's own checkpoints": ADVICE,
     "What Attar adds to them": "tests/continual/test_continual_plugins.py::",
-    "PyTorch Geometric's `processed": (
-        "tests/workspace/test_security_page.py::test_no_code_of_ours_reads_or_writes_pickle"
-    ),
+    "PyTorch Geometric's `processed": HERE + "test_no_code_of_ours_reads_or_writes_pickle",
     "Public graphs are fetched": ADVICE,
     "A run writes below": CORE + "test_runs.py::test_a_run_leaves_recipe_log_checkpoints_and_artifact",
     "Every folder that a command writes": CORE
     + "test_owned.py::test_files_written_into_a_folder_join_its_list",
     "`--force`, `--resume` and everything else": (
-        CORE + "test_owned.py::test_random_files_everywhere_survive_everything"
+        CORE + "test_owned.py::test_a_file_that_was_changed_is_the_user_s"
     ),
     "Files that grow": CORE + "test_owned.py::test_what_a_logger_writes_is_listed",
     "The list is believed": ADVICE,
     "Where `--out` names": "tests/cli/test_cli_train.py::test_a_network_is_replaced_only_when_asked",
     "One process at a time": CORE + "test_owned.py::test_two_processes_do_not_share_a_folder",
-    "`attar cache clear` deletes": CORE
-    + "test_cached.py::test_clearing_leaves_files_of_the_user_s",
+    "`attar cache clear` deletes": CORE + "test_cached.py::test_clearing_leaves_files_of_the_user_s",
     "A bug's traceback": ADVICE,
     "Distilled samples can reveal": ADVICE,
     "No anonymity is implied": ADVICE,
-    "Federated learning has an option": (
-        FED + "test_federated_privacy.py::test_an_attack_learns_no_more_than_was_stated"
-    ),
+    "Federated learning has an option": FED + "test_federated_privacy.py::test_noise_is_as_large_as_was_said",
     "Without it, a result says": FED
     + "test_federated_privacy.py::test_without_privacy_nothing_is_guaranteed",
     "The owner of a client": (
@@ -127,3 +125,20 @@ def test_no_code_of_ours_reads_or_writes_pickle():
         if (match := words.search(path.read_text("utf-8"))) is not None
     }
     assert found == set()
+
+
+def test_nothing_is_looked_up_or_connected_to(tmp_path, monkeypatch):
+    def refuse(*args, **more):
+        raise AssertionError(f"the network was used: {args}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    for name in ("getaddrinfo", "gethostbyname", "create_connection"):
+        monkeypatch.setattr(socket, name, refuse)
+    task = attar.task("tensor", data="iris")
+    attar.distill(task, method="dm", ipc=1, steps=1, out=tmp_path / "run")
+    artifact = attar.load(tmp_path / "run")
+    brief = changed(protocol("", known=task.protocols), {"epochs": 1, "networks": 1})
+    attar.evaluate(artifact, task, protocol=brief, baselines=("random",), workers=1, cache=tmp_path / "cache")
+    attar.train(artifact).save(tmp_path / "net.safetensors")
+    attar.export(artifact, tmp_path / "set", "npz")

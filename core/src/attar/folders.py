@@ -238,6 +238,12 @@ class OutputFolder:
                 f"the folder {str(self.path)!r} has no {LIST} of a {self.kind}, so it cannot be resumed; "
                 f"start again in another folder"
             )
+        link = known.link()
+        if link is not None:
+            raise UsageError(
+                f"{str(link)!r} is a link, which nothing is written through; put the folder itself there, or "
+                f"start again in another"
+            )
         with disk_errors(self.path):
             clear_temporaries(self.path)
 
@@ -258,7 +264,9 @@ def _locked(folder: Path) -> BaseFileLock | None:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(folder / LOCK) and not _ours(folder / LOCK):
-            raise UsageError(f"{str(folder / LOCK)!r} is no lock of Attar's; move it away, or choose another --out")
+            raise UsageError(
+                f"{str(folder / LOCK)!r} is no lock of Attar's; move it away, or choose another --out"
+            )
     lock = FileLock(str(folder / LOCK))
     try:
         lock.acquire(timeout=0)

@@ -89,22 +89,23 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def renumbered(own: Sequence[str], classes: Sequence[str], data: str) -> Tensor:
+def renumbered(own: Sequence[str], classes: Sequence[str], data: str, *, leave_out: bool = False) -> Tensor:
     """Return the number that each class has among those of others, int64 ``(own,)``.
 
     Args:
         own: Names of the classes of some data.
         classes: Names of all classes.
         data: What the data are called in errors.
+        leave_out: Whether a class that is not among all gets -1 rather than being refused.
 
     Raises:
         UsageError: If a class is not among all.
     """
     number = {name: label for label, name in enumerate(classes)}
     strange = [name for name in own if name not in number]
-    if strange:
+    if strange and not leave_out:
         raise UsageError(
             f"{data!r} has the class {strange[0]!r}, which is none of the {len(classes)} that all share "
             f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); rename or remove it"
         )
-    return torch.tensor([number[name] for name in own], dtype=torch.int64)
+    return torch.tensor([number.get(name, -1) for name in own], dtype=torch.int64)

@@ -116,6 +116,11 @@ class FileList:
         known = self.files.get(name, set())
         return bool(known) and not path.is_symlink() and (None in known or file_digest(path) in known)
 
+    def link(self) -> Path | None:
+        """Return a listed file, or a folder with some, that is a link: behind it are files of somebody's."""
+        names = {*self.folders(), *self.files} - {"."}
+        return next((path for name in sorted(names) if (path := self.folder / name).is_symlink()), None)
+
     def folders(self) -> set[str]:
         """Return the folders below that hold listed files."""
         return {str(above) for name in self.files for above in PurePosixPath(name).parents}
@@ -307,11 +312,18 @@ def clear_temporaries(folder: Path) -> None:
 
 
 @contextmanager
-def recording(folder: Path) -> Iterator[None]:
-    """List the files that a library writes below a folder, such as a logger's, when the block ends."""
+def recording(folder: Path, *names: str) -> Iterator[None]:
+    """List the files that a library writes below a folder, such as a logger's, when the block ends.
+
+    Args:
+        folder: The folder, which the user may put files into meanwhile.
+        names: Patterns of the names that the library gives to what it puts there.
+    """
 
     def files() -> set[Path]:
-        return {path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+        made = [path for name in names for path in folder.glob(name)]
+        below = [path for each in made for path in ([each] if each.is_file() else each.rglob("*"))]
+        return {path for path in below if path.is_file() and not path.is_symlink()}
 
     before = files()
     try:

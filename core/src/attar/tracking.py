@@ -33,7 +33,7 @@ def _tensorboard(run: Path, settings: Mapping[str, Any]) -> Iterator[Send]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise _missing("tensorboard", "tensorboard", error) from error
-    with recording(run / "tensorboard"):
+    with recording(run / "tensorboard", "events.out.tfevents.*"):
         yield from _events(SummaryWriter(str(run / "tensorboard")), settings)
 
 
@@ -57,7 +57,7 @@ def _wandb(run: Path, settings: Mapping[str, Any]) -> Iterator[Send]:
     except ImportError as error:
         raise _missing("wandb", "wandb", error) from error
     # Account, project and whether it works offline come from its own settings and environment.
-    with recording(run / "wandb"):
+    with recording(run / "wandb", "run-*", "offline-run-*", "debug*.log", "settings"):
         session = wandb.init(name=run.name, dir=str(run), config=dict(settings))
         try:
             yield lambda step, figures: session.log(dict(figures), step=step)

@@ -94,6 +94,13 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+_LOGGED = {
+    "csv": ("training_results.csv", "eval_results.csv"),
+    "tensorboard": ("events.out.tfevents.*",),
+}
+"""Names that Avalanche's loggers give to what they write."""
+
+
 @contextmanager
 def _loggers(job: Job) -> Iterator[list[Any]]:
     """Yield loggers of Avalanche, whose files are closed in the end."""
@@ -102,7 +109,7 @@ def _loggers(job: Job) -> Iterator[list[Any]]:
         folder = job.folder
         if folder is not None:
             for name in job.logs:
-                stack.enter_context(recording(folder / name))
+                stack.enter_context(recording(folder / name, *_LOGGED[name]))
         if folder is not None and "csv" in job.logs:
             made.append(CSVLogger(str(folder / "csv")))
             stack.callback(made[-1].close)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
+from attar.architectures import runs_code
 from attar.contracts import Segment, SyntheticSet, Task
 from attar.cost import Meter
 from attar.errors import UsageError
@@ -22,7 +23,15 @@ from torch import Tensor
 from attar_federated.around import Around, AroundMethod, load_weights
 from attar_federated.records import Ask, LocalSettings, Share
 
-__all__ = ["check_around", "client_seed", "distill_share", "one_thread", "prepared", "train_locally"]
+__all__ = [
+    "check_around",
+    "check_models",
+    "client_seed",
+    "distill_share",
+    "one_thread",
+    "prepared",
+    "train_locally",
+]
 
 
 @contextmanager
@@ -36,8 +45,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def prepared(task: Task, ask: Ask) -> Task:
+def prepared(task: Task, ask: Ask, *, leave_out: bool = False) -> Task:
     """Return a client's data with the classes and the preprocessing that all share.
+
+    Args:
+        task: The client's data.
+        ask: What the server asks for.
+        leave_out: Whether samples of classes that the server does not name are left out.
 
     Raises:
         UsageError: If they do not fit, or such data cannot be a part of others.
@@ -49,7 +63,27 @@ def prepared(task: Task, ask: Ask) -> Task:
             f"the data {task.name!r} of a client have other classes or statistics than the server's, and "
             f"data of the modality {task.modality!r} cannot take them over; load the same data everywhere"
         )
-    return task.shared(ask.classes, ask.preprocessing)
+    return task.shared(ask.classes, ask.preprocessing, leave_out=leave_out)
+
+
+def check_models(task: Task, ask: Ask, trusted: Collection[str]) -> None:
+    """Refuse architectures that are code, unless the client's owner named them.
+
+    Args:
+        task: The client's data.
+        ask: What the server asks for.
+        trusted: Architectures that are code and may be built, without settings.
+
+    Raises:
+        UsageError: Naming one that may not.
+    """
+    named = [ask.model, *(value for value in ask.recipe.objective.values() if isinstance(value, str))]
+    for text in named:
+        if text.partition(",")[0].strip() not in trusted and runs_code(text, task.architectures):
+            raise UsageError(
+                f"the server asks for the network {text!r}, which is code; if you trust it, name it with "
+                f"--node-config 'models=\"{text.partition(',')[0]}\"'"
+            )
 
 
 def client_seed(ask: Ask, number: int) -> int:

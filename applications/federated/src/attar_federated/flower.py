@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from torch import Tensor
 
-from attar_federated.clients import distill_share, one_thread, train_locally
+from attar_federated.clients import check_models, distill_share, one_thread, train_locally
 from attar_federated.guard import record_of
 from attar_federated.policy import NodePolicy
 from attar_federated.records import LONGEST_ASK, Ask, Share, read_json, to_text
@@ -41,6 +41,12 @@ def _weights(message: Message) -> dict[str, Tensor] | None:
     }
 
 
+def _trusted(node: Mapping[str, Any], models: Collection[str]) -> set[str]:
+    """Return the architectures that are code and that the owner of a node named."""
+    said = str(node.get("models") or "").split(";")
+    return {text.partition(",")[0].strip() for text in (*said, *models)} - {""}
+
+
 def _private(
     ask: Ask, policy: NodePolicy, locate: Callable[[], tuple[Task, int]]
 ) -> tuple[SyntheticSet, Share]:
@@ -60,13 +66,20 @@ def _private(
     raise UsageError("the client could not make a set; its own log says why")
 
 
-def client_app(locate: Locate) -> ClientApp:
+def client_app(locate: Locate, *, models: Collection[str] = ()) -> ClientApp:
     """Return the app of a client.
 
     Args:
         locate: Finds what the client has.
+        models: Architectures that are code and may be built when the server asks for them, beside those
+            that the node's configuration names as ``models``.
     """
     app = ClientApp()
+
+    def found(ask: Ask, context: Context) -> tuple[Task, int]:
+        task, number = locate(context.node_config, context.run_config)
+        check_models(task, ask, _trusted(context.node_config, models))
+        return task, number
 
     @app.train("distill")
     def distill(message: Message, context: Context) -> Message:
@@ -75,10 +88,10 @@ def client_app(locate: Locate) -> ClientApp:
         with one_thread():
             if ask.privacy is None:
                 policy.check_unprotected()
-                task, number = locate(context.node_config, context.run_config)
+                task, number = found(ask, context)
                 syn, share = distill_share(task, ask, number, _weights(message))
             else:
-                syn, share = _private(ask, policy, lambda: locate(context.node_config, context.run_config))
+                syn, share = _private(ask, policy, lambda: found(ask, context))
         arrays, scales = packed(syn.stored(), ask.wire)
         about = share.model_copy(update={"scales": scales})
         content = RecordDict({"set": arrays, "about": ConfigRecord({"share": to_text(about)})})
@@ -92,7 +105,7 @@ def client_app(locate: Locate) -> ClientApp:
         NodePolicy.of(context.node_config).check_unprotected()
         if weights is None:
             raise UsageError("the server sent no network to train")
-        task, number = locate(context.node_config, context.run_config)
+        task, number = found(ask, context)
         proximal = "proximal-mu" in record_of(message.content, "ask", ConfigRecord)
         with one_thread():
             state, examples = train_locally(task, ask, number, weights, proximal=proximal)

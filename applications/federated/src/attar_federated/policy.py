@@ -44,7 +44,8 @@ class NodePolicy(Settings):
         min_noise: Least noise multiplier of a look.
         min_count_noise: Least standard deviation of the noise on counts.
         public_counts: Whether exact counts of the classes may be sent.
-        max_epsilon: Largest ε of all that is sent, together, at the δ of the first.
+        max_epsilon: Largest ε of all that is sent, together, whatever δ the server asks for.
+        delta: The δ of that ε.
     """
 
     trusted: bool = True
@@ -53,7 +54,8 @@ class NodePolicy(Settings):
     min_noise: float = Field(default=1.0, gt=0)
     min_count_noise: float = Field(default=10.0, gt=0)
     public_counts: bool = False
-    max_epsilon: float | None = Field(default=None, gt=0)
+    max_epsilon: float = Field(default=10.0, gt=0)
+    delta: float = Field(default=1e-5, gt=0, lt=1)
 
     @staticmethod
     def of(node: Mapping[str, Any]) -> NodePolicy:
@@ -72,6 +74,11 @@ class NodePolicy(Settings):
             raise UsageError(
                 "a node that does not trust the server counts what it sends; name a file of its own, as in "
                 "--node-config 'privacy-trusted=false privacy-releases=\"/srv/releases.json\"'"
+            )
+        if not policy.trusted and not Path(policy.releases).is_absolute():
+            raise UsageError(
+                f"privacy-releases={policy.releases!r} would be another file in another working folder; give "
+                f"its whole path"
             )
         return policy
 
@@ -115,14 +122,13 @@ class NodePolicy(Settings):
             write_file(path, to_json([each.model_dump(mode="json") for each in made]))
 
     def _check_epsilon(self, made: tuple[Release, ...]) -> None:
-        if self.max_epsilon is None:
-            return
         from attar_federated.privacy import total_epsilon
 
-        found = total_epsilon([(each.privacy, each.looks) for each in made], made[0].privacy.delta)
+        found = total_epsilon([(each.privacy, each.looks) for each in made], self.delta)
         if found > self.max_epsilon:
             raise UsageError(
-                f"ε of all that this node sends would be {found:.2f}, more than {self.max_epsilon:g}"
+                f"ε of all that this node sends would be {found:.2f} at δ = {self.delta:g}, more than "
+                f"{self.max_epsilon:g}"
             )
 
 

@@ -201,6 +201,15 @@ def check_apart(task: Task, model: str, seed: int) -> None:
         )
 
 
+def _check_fitted(task: Task) -> None:
+    """Refuse data of which anything but their normalization was fitted to training samples."""
+    if isinstance(task, Shared) and task.fitted:
+        raise UsageError(
+            f"{task.fitted} of {task.name!r} comes from the training samples, which privacy does not cover; "
+            f"fix it without them"
+        )
+
+
 def public_task(task: Task, settings: PrivacySettings) -> Task:
     """Return data whose normalization is public constants instead of statistics of theirs.
 
@@ -213,21 +222,18 @@ def public_task(task: Task, settings: PrivacySettings) -> Task:
             f"the data {task.name!r} are not normalized by constants that could be made public; privacy is "
             f"for data whose samples are tensors"
         )
-    if task.fitted:
-        raise UsageError(
-            f"{task.fitted} of {task.name!r} comes from the training samples, which privacy does not cover; "
-            f"fix it without them"
-        )
+    _check_fitted(task)
     return task.shared(task.classes, {**own, "mean": [settings.mean], "std": [settings.std]})
 
 
 def public_record(record: DataRecord, privacy: PrivacySettings | None) -> DataRecord:
-    """Return what may be told of the data of all clients: with privacy, neither counts nor their hash."""
-    return (
-        record
-        if privacy is None
-        else record.model_copy(update={"counts": (0,) * len(record.classes), "fingerprint": ""})
-    )
+    """Return what may be told of the data of all clients: with privacy, neither numbers nor their hash."""
+    if privacy is None:
+        return record
+    # Nor the names of samples that could not be read.
+    about = {key: value for key, value in record.about.items() if key != "skipped"}
+    counts = (0,) * len(record.classes)
+    return record.model_copy(update={"counts": counts, "fingerprint": "", "splits": {}, "about": about})
 
 
 def check_claim(share: Share, privacy: PrivacySettings | None) -> None:
@@ -308,7 +314,9 @@ def private_share(
     """
     registry = registry or Registry()
     chosen, privacy = _settings(ask, registry)
-    own = prepared(task, ask)
+    _check_fitted(task)
+    # That a client refuses samples of a class that the server does not name would tell that it has some.
+    own = prepared(task, ask, leave_out=True)
     check_apart(own, chosen.model or own.architecture, client_seed(ask, number))
     secret = secret or Secret.new()
     counts, told = _counts(own, privacy, secret)

@@ -111,7 +111,8 @@ def _carried_out(
     counts = tuple(tuple(row) for row in histogram(shares).tolist())
     options = replace(options, counts=counts)
     whole = source()
-    app = client_app(_locate(source, recipe))
+    # Whoever starts a simulation named its networks.
+    app = client_app(_locate(source, recipe), models=[recipe.model, str(recipe.objective.get("model", ""))])
     if engine == "inline":
         return serve(InProcessGrid(app, recipe.clients), recipe, whole, options, registry)
     return _on_ray(app, recipe, whole, options, workers, registry)

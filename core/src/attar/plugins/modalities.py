@@ -249,15 +249,19 @@ class Shared(Protocol):
     def fitted(self) -> str:
         """What else of the data was fitted to training samples, such as a vocabulary, or ""."""
 
-    def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> Task:
+    def shared(
+        self, classes: Sequence[str], preprocessing: Mapping[str, Any], *, leave_out: bool = False
+    ) -> Task:
         """Return the same data as a part of others: with their classes and their preprocessing.
 
         Args:
             classes: Names of all classes; those that the data lack get no sample.
             preprocessing: As :attr:`attar.contracts.Task.preprocessing` of the others.
+            leave_out: Whether samples of classes that are not among them are left out.
 
         Raises:
-            UsageError: If the data have a class that is not among them, or the preprocessing does not fit.
+            UsageError: If the data have a class that is not among them and that is not left out, or the
+                preprocessing does not fit.
         """
 
 

@@ -200,20 +200,28 @@ class TensorTask:
         """Return one task per part; tensors have no context to allot, so `gen` is not used."""
         return [self.subset(rows) for rows in parts]
 
-    def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> TensorTask:
+    def shared(
+        self, classes: Sequence[str], preprocessing: Mapping[str, Any], *, leave_out: bool = False
+    ) -> TensorTask:
         """Return the same data with the classes and the preprocessing of others they are a part of.
 
         Raises:
-            UsageError: If the data have another class, or the preprocessing does not fit.
+            UsageError: If the data have another class that is not left out, or the preprocessing does not
+                fit.
         """
-        numbers = renumbered(self.classes, classes, self.name)
-        held = self.validation
+        numbers = renumbered(self.classes, classes, self.name, leave_out=leave_out)
+
+        def part(items: Items) -> Items:
+            found = RelabeledItems(items, numbers)
+            strange = (items.labels >= 0) & (found.labels < 0)
+            return ItemsView(found, (~strange).nonzero()[:, 0]) if bool(strange.any()) else found
+
         return replace(
             self,
             classes=tuple(classes),
-            train=RelabeledItems(self.train, numbers),
-            test=RelabeledItems(self.test, numbers),
-            validation=None if held is None else RelabeledItems(held, numbers),
+            train=part(self.train),
+            test=part(self.test),
+            validation=None if self.validation is None else part(self.validation),
             preprocess=parse(Standardize, preprocessing, "preprocessing"),
         )
 

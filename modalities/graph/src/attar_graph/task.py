@@ -275,13 +275,17 @@ class GraphTask:
         """Nothing: features are scaled by the preprocessing alone."""
         return ""
 
-    def shared(self, classes: Sequence[str], preprocessing: Mapping[str, Any]) -> GraphTask:
+    def shared(
+        self, classes: Sequence[str], preprocessing: Mapping[str, Any], *, leave_out: bool = False
+    ) -> GraphTask:
         """Return the same graph with the classes and the scaling of others that it is a part of.
 
+        Nodes of classes that are left out stay in the graph, and in no split.
+
         Raises:
-            UsageError: If the graph has another class, or the scaling does not fit.
+            UsageError: If the graph has another class that is not left out, or the scaling does not fit.
         """
-        numbers = renumbered(self.classes, classes, self.name)
+        numbers = renumbered(self.classes, classes, self.name, leave_out=leave_out)
         scaler = parse(Scaler, preprocessing, "preprocessing")
         again: dict[int, Graph] = {}
 
@@ -293,7 +297,9 @@ class GraphTask:
             return again[id(graph)]
 
         def part(own: Part) -> Part:
-            return Part(scaled(own.graph), own.index, numbers[own.labels])
+            labels = numbers[own.labels]
+            known = labels >= 0
+            return Part(scaled(own.graph), own.index[known], labels[known])
 
         held = None if self.validation is None else part(self.validation)
         return replace(
