@@ -51,7 +51,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-NEIGHBORS = "add or remove one sample of one client"
+NEIGHBORS = "add or remove one sample of one client, of data that can be loaded"
 
 USUAL = OptimSpec(name="adam", lr=0.05)
 """What steps the values where no step size is given: how long gradients are depends on clip and noise."""
