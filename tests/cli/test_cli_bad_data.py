@@ -230,3 +230,8 @@ def _array_alone():
 def test_a_damaged_archive_is_named(arrays, tmp_path, content):
     (tmp_path / "own.npz").write_bytes(content)
     assert "own.npz" in arrays("own.npz").refusal
+
+
+def test_an_export_is_read_as_data(arrays, tmp_path):
+    np.savez(tmp_path / "set.npz", inputs=np.random.rand(30, 4), labels=np.arange(30) % 3)
+    assert arrays(tmp_path / "set.npz").code == 0

@@ -204,3 +204,7 @@ def test_settings_of_data_are_understood_with_and_without_options(cli):
         for key in ("data.validation", "data.options.validation")
     ]
     assert plans[0] == plans[1] < 75
+
+
+def test_what_may_be_meant_is_said_once(cli):
+    assert cli("distil", "tensor").refusal.count("Did you mean 'distill'?") == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import attar
 import numpy as np
 import pytest
 from attar.errors import UsageError
@@ -106,7 +107,28 @@ def test_columns_of_other_names_are_listed(table):
 
 @pytest.mark.parametrize("name", ["own.csv", "own.tsv", "own.jsonl"])
 def test_an_empty_text_is_named_by_its_row(table, name):
-    refused(table(name, [("good", 1), ("  ", 0)]), ["no text in row 1", "remove such rows"])
+    refused(
+        table(name, [("good", 1), ("  ", 0)]), ["no text in row 1", "remove or repair it", "data.bad=skip"]
+    )
+
+
+def test_all_rows_without_a_text_or_a_label_are_named_or_left_out(table, caplog):
+    rows = [("good", 1), ("", 0), ("bad", ""), ("fine", 1), ("poor", 0), (" ", "")]
+    refused(
+        table(rows=rows),
+        ["3 rows are bad", "no text in row 1", "no label in row 2", "no text and no label in row 5"],
+    )
+    found = corpus_at(table(rows=rows), TextOptions(bad="skip"))
+    assert found.train.texts == ("good", "fine", "poor")
+    assert found.skipped == ("row 1", "row 2", "row 5")
+    assert "3 of the 6 rows of" in caplog.text
+
+
+def test_rows_given_in_python_can_be_left_out():
+    texts, labels = [*TEXTS], [*LABELS]
+    texts[1], labels[2] = None, float("nan")
+    task = attar.task("text", data=(texts, labels), bad="skip", validation=0, width=2)
+    assert task.about["skipped"] == {"samples": 2, "names": ["row 1", "row 2"]}
 
 
 def test_one_label_is_refused(table):
@@ -200,12 +222,14 @@ def test_a_label_that_only_the_test_has_is_refused(table, tmp_path):
 )
 def test_what_is_no_pair_of_texts_and_labels_is_refused(data, words):
     with pytest.raises(UsageError) as caught:
-        given_corpus(GivenData(train=data), "mine")
+        given_corpus(GivenData(train=data), "mine", TextOptions())
     assert all(word in str(caught.value) for word in words)
 
 
 def test_given_classes_name_numbers():
-    found = given_corpus(GivenData(train=(TEXTS, np.array(LABELS)), classes=("bad", "good")), "mine")
+    found = given_corpus(
+        GivenData(train=(TEXTS, np.array(LABELS)), classes=("bad", "good")), "mine", TextOptions()
+    )
     assert found.classes == ("bad", "good")
     assert found.train.labels.tolist() == LABELS
 

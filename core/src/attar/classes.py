@@ -32,7 +32,7 @@ from torch import Tensor
 
 from attar.errors import UsageError
 
-__all__ = ["MOST_CLASSES", "Classes", "find_classes"]
+__all__ = ["MOST_CLASSES", "Classes", "find_classes", "unlabeled"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,13 @@ class Classes:
     def _not_there(self) -> str:
         shown = ", ".join(map(repr, self.names[:5])) + (", …" if len(self.names) > 5 else "")
         return f"which the training data do not have; remove or rename it (the classes are {shown})"
+
+
+def unlabeled(value: Any) -> bool:
+    """Return whether a single label means that there is none: nothing, an empty text, NaN or -1."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    return (_canonical(value.strip()) if isinstance(value, str) else value) in (-1, "", None)
 
 
 def find_classes(values: Any, where: str, names: Sequence[str] | None = None) -> Classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
@@ -39,6 +40,10 @@ __all__ = [
     "evaluation_cost",
 ]
 
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 5
 
 LONG = 10.0
 """CPU seconds from which on an evaluation says what it will take, and each figure as it is found."""
@@ -174,6 +179,15 @@ class _Evaluation:
         own, equal = rows["set", arch], self.equal
         cost = reduce(Cost.plus, (artifact.manifest.cost for artifact in self.sets))
         hard = self.sets[0].syn.label_kind == "hard"
+        per_class = _per_class(own, self.task.classes)
+        untested = [name for name in self.task.classes if name not in per_class]
+        if untested:
+            logger.warning(
+                "no test sample of the class%s %s: no figure counts %s",
+                "es" * (len(untested) > 1),
+                ", ".join(map(repr, untested[:_MOST_NAMED])) + ", …" * (len(untested) > _MOST_NAMED),
+                "it" if len(untested) == 1 else "them",
+            )
         changed = any(a.manifest.data.fingerprint not in ("", self.task.fingerprint) for a in self.sets)
         cpu = round(spent.cpu + self.evaluator.cpu, 2)
         return Report(
@@ -198,7 +212,7 @@ class _Evaluation:
             evaluation_seconds=Seconds(cpu=cpu, wall=round(spent.wall, 2)),
             balanced_accuracy=balanced(own),
             against=_against(rows, arch, len(self.sets), details) if hard else {},
-            per_class=_per_class(own, self.task.classes),
+            per_class=per_class,
             confusion=_confusion(own),
             data_changed=changed,
         )

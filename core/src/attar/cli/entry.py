@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -45,7 +46,8 @@ def _parser_mistake(error: Exception) -> int | None:
     told = getattr(error, "format_message", None)
     if not callable(told) or not isinstance(getattr(error, "exit_code", None), int):
         return None
-    message = str(told()).strip().rstrip(".")
+    # Newer versions of the parser and of typer both say what may be meant.
+    message = " ".join(dict.fromkeys(re.split(r"(?<=[.?]) ", str(told()).strip()))).rstrip(".")
     if not message:
         # No command was given, and the whole help was shown.
         return MISTAKE

@@ -139,11 +139,12 @@ def print_report(report: Report, *, per_class: bool = False) -> None:
     best = {}
     if report.against:
         name = min(report.against, key=lambda name: report.against[name].mean)
-        best = {f"over {name}": f"{report.against[name]} %, with 95 % confidence"}
+        best = {f"over {name}": f"{report.against[name]} points, with 95 % confidence"}
     print_pairs(
         {
             **best,
-            "made in": f"{report.seconds.cpu:.0f} CPU seconds ({report.n_sets} sets)",
+            "made in": f"{report.seconds.cpu:.0f} CPU seconds ({report.n_sets} "
+            f"set{'s' * (report.n_sets != 1)})",
             "evaluated in": f"{report.evaluation_seconds.cpu:.0f} CPU seconds, "
             f"{report.evaluation_seconds.wall:.0f} s",
         }

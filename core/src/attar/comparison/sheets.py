@@ -92,7 +92,7 @@ def _cells(row: Row) -> dict[str, str]:
         "CPU s": "" if seconds is None else _seconds(seconds.cpu),
         "wall s": "" if seconds is None else _seconds(seconds.wall),
         "MiB": "" if row.peak_bytes is None else _number(row.peak_bytes / 2**20, ",.0f"),
-        "over the best, %": "" if row.least is None else str(row.least),
+        "over the best, points": "" if row.least is None else str(row.least),
         "IOR": _number(rank.ior, "+.1f"),
         "HLR": _number(rank.hlr, "+.1f"),
         "LRS": _number(rank.lrs, ".3f"),

@@ -32,7 +32,7 @@ _SKLEARN = {
     "breast-cancer": "569 tumors with 30 measurements, 2 classes (scikit-learn)",
     "iris": "150 flowers with 4 measurements, 3 classes (scikit-learn)",
 }
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test", "inputs", "labels")
 ARCHITECTURES: Mapping[str, Architecture] = {
     "convnet": ConvNet,
     "mlp": MLP,
@@ -146,7 +146,8 @@ class BuiltinModality(TensorModality):
     def load(self, request: LoadRequest) -> TensorTask:
         """Load a known data set, or a ``.npz`` file.
 
-        The file holds ``x_train`` and ``y_train``, and ``x_test`` with ``y_test`` if it is split.
+        The file holds ``x_train`` ``(n, *feature)`` and ``y_train`` ``(n,)``, and ``x_test`` with ``y_test``
+        if it is split; or, as exports are, ``inputs`` and ``labels``.
 
         Raises:
             UsageError: If the name is unknown or the file does not fit.
@@ -166,6 +167,9 @@ class BuiltinModality(TensorModality):
         arrays = read_npz(path, "numpy.savez(file, x_train=…, y_train=…)", _ARRAYS)
         if not arrays:
             raise UsageError(f"{path.name} holds no arrays; it needs x_train and y_train")
+        if {"inputs", "labels"} <= arrays.keys() and not {"x_train", "y_train"} & arrays.keys():
+            # As an export of Attar names them.
+            arrays = {"x_train": arrays["inputs"], "y_train": arrays["labels"]}
         missing = {"x_train", "y_train"} - arrays.keys()
         if missing or ("x_test" in arrays) != ("y_test" in arrays):
             raise UsageError(

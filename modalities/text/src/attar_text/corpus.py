@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class Corpus:
         validation: Held-out texts, or None to draw them.
         test: Test texts, or None to draw them.
         license: License as their owners state it, or ``unknown``.
+        skipped: Rows that were left out, since they lack a text or a label.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Corpus:
     validation: Texts | None = None
     test: Texts | None = None
     license: str = "unknown"
+    skipped: tuple[str, ...] = ()
 
 
 def corpus_of(name: str, splits: Mapping[str, Rows], license: str = "unknown") -> Corpus:
@@ -106,6 +108,7 @@ def corpus_of(name: str, splits: Mapping[str, Rows], license: str = "unknown") -
         validation=texts(held),
         test=texts(test),
         license=license,
+        skipped=tuple(row for rows in splits.values() for row in rows.skipped),
     )
 
 
@@ -151,6 +154,7 @@ def _folder(folder: Path, options: TextOptions) -> dict[str, Rows]:
             tuple(label for part in parts for label in part.labels),
             parts[0].where,
             parts[0].names,
+            tuple(row for part in parts for row in part.skipped),
         )
     return splits
 
@@ -190,19 +194,21 @@ def hub_corpus(name: str, options: TextOptions, *, download: bool) -> Corpus:
     return corpus_of(title.split("/")[-1], _splits(found, options, repr(title)), info.license or "unknown")
 
 
-def given_corpus(given: GivenData, name: str) -> Corpus:
+def given_corpus(given: GivenData, name: str, options: TextOptions) -> Corpus:
     """Return texts given in Python, as pairs of texts and labels.
 
     Raises:
         UsageError: If they are no such pairs, or labels do not fit.
     """
-    splits = {"train": _given(given.train, name, given.classes)}
+    # Their columns have no names of the user's.
+    unnamed = options.model_copy(update={"text_column": "", "label_column": ""})
+    splits = {"train": _given(given.train, name, given.classes, unnamed)}
     if given.test is not None:
-        splits["test"] = _given(given.test, f"{name} (test)", given.classes)
+        splits["test"] = _given(given.test, f"{name} (test)", given.classes, unnamed)
     return corpus_of(name, splits)
 
 
-def _given(data: Any, name: str, classes: tuple[str, ...] | None) -> Rows:
+def _given(data: Any, name: str, classes: tuple[str, ...] | None, options: TextOptions) -> Rows:
     where = repr(name)
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UsageError(f"{where} is {type(data).__name__}; give a pair: a list of texts and one of labels")
@@ -211,5 +217,5 @@ def _given(data: Any, name: str, classes: tuple[str, ...] | None) -> Rows:
     texts, labels = list(data[0]), list(data[1])
     if len(texts) != len(labels):
         raise UsageError(f"{where} has {len(texts)} texts but {len(labels)} labels; give one label per text")
-    rows = rows_of_columns({"text": texts, "label": labels}, TextOptions(), where)
-    return Rows(rows.texts, rows.labels, where, classes)
+    rows = rows_of_columns({"text": texts, "label": labels}, options, where)
+    return replace(rows, names=classes)

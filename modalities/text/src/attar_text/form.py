@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from attar.encoded import BadOptions
 from attar.tensor import ItemsView, TensorTask
 from attar.tensor.splits import SplitOptions
 from pydantic import Field
@@ -22,7 +23,7 @@ TFIDF = "tfidf"
 """The encoder that is fitted on the training texts and needs no download."""
 
 
-class TextOptions(SplitOptions):
+class TextOptions(SplitOptions, BadOptions):
     """How texts are loaded, and what networks see of them.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from attar.architectures import Architecture, Family
 from attar.batch import Batch
+from attar.encoded import about_bad
 from attar.errors import UsageError
 from attar.plugins import DataInfo, DemoSpec, LoadRequest
 from attar.settings import parse, unknown
@@ -97,7 +98,11 @@ class TextModality(TensorModality):
             license=corpus.license,
             registry=self.registry,
             # The artifact names it: it is no part of it.
-            about={"encoder": dict(made.encoder), **({"drawn": drawn} if drawn else {})},
+            about={
+                "encoder": dict(made.encoder),
+                **({"drawn": drawn} if drawn else {}),
+                **about_bad(given.skipped),
+            },
             fitted=_fitted(options),
             texts=corpus.train.texts,
         )
@@ -156,7 +161,7 @@ def _sentence(tokens: Sequence[tuple[str, float]]) -> str:
 
 def _corpus(request: LoadRequest, options: TextOptions, known: Mapping[str, str]) -> Corpus:
     if request.given is not None:
-        return given_corpus(request.given, request.data)
+        return given_corpus(request.given, request.data, options)
     if request.data == "notes":
         texts, labels = notes()
         return corpus_of("notes", {"train": Rows(texts, labels, "'notes'")}, "cc0-1.0")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from csv import QUOTE_MINIMAL, QUOTE_NONE
 from csv import Error as CsvError
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attar.classes import unlabeled
+from attar.encoded.bad import Bad, refuse
 from attar.errors import UsageError
 from attar.limits import check_columns, first_line, lines_of
 from attar.parquet import read_table
@@ -19,6 +23,8 @@ from attar.settings import unknown
 from attar_text.form import TextOptions
 
 __all__ = ["SUFFIXES", "Rows", "read_rows", "rows_of_columns"]
+
+logger = logging.getLogger(__name__)
 
 _TEXT_NAMES = ("text", "sentence", "content", "question", "review", "document", "body", "title")
 _LABEL_NAMES = ("label", "labels", "class", "category", "target", "coarse_label", "sentiment")
@@ -35,12 +41,14 @@ class Rows:
         labels: Words or numbers.
         where: What they are called in errors.
         names: Names of the classes that whole numbers mean, where the data say so.
+        skipped: Rows that were left out, since they lack a text or a label.
     """
 
     texts: tuple[str, ...]
     labels: tuple[Any, ...]
     where: str
     names: tuple[str, ...] | None = None
+    skipped: tuple[str, ...] = ()
 
 
 def rows_of_columns(
@@ -58,15 +66,36 @@ def rows_of_columns(
         names: Names of the classes of columns that have them.
 
     Raises:
-        UsageError: If a column is missing, or a row has no text.
+        UsageError: If a column is missing, or rows lack a text or a label and are not to be left out.
     """
     text = _column(columns, options.text_column, _TEXT_NAMES, "text", where)
     label = _column(columns, options.label_column, _LABEL_NAMES, "label", where)
     if text == label:
         raise UsageError(f"texts and labels of {where} are both column {text!r}; name two columns")
-    texts = tuple(_checked(value, row, where) for row, value in enumerate(columns[text]))
+    texts, labels = list(columns[text]), list(columns[label])
+    bad = [
+        Bad(row, f"{where} has no {' and no '.join(lacks)} in row {row}")
+        for row, (value, own) in enumerate(zip(texts, labels, strict=True))
+        if (lacks := [*(["text"] * _textless(value, row, where)), *(["label"] * unlabeled(own))])
+    ]
+    if options.bad == "error":
+        refuse(bad, "row")
+    left_out = {each.row for each in bad}
+    if left_out:
+        logger.warning(
+            "%s of the %s rows of %s lack a text or a label and are left out",
+            len(bad),
+            f"{len(texts):,}",
+            where,
+        )
     known = (names or {}).get(label)
-    return Rows(texts, tuple(columns[label]), where, None if known is None else tuple(map(str, known)))
+    return Rows(
+        tuple(value for row, value in enumerate(texts) if row not in left_out),
+        tuple(value for row, value in enumerate(labels) if row not in left_out),
+        where,
+        None if known is None else tuple(map(str, known)),
+        tuple(f"row {row}" for row in sorted(left_out)),
+    )
 
 
 def _column(columns: Mapping[str, Any], asked: str, usual: Sequence[str], role: str, where: str) -> str:
@@ -84,14 +113,20 @@ def _column(columns: Mapping[str, Any], asked: str, usual: Sequence[str], role: 
     return found
 
 
-def _checked(value: Any, row: int, where: str) -> str:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise UsageError(f"{where} has no text in row {row}; remove such rows")
+def _textless(value: Any, row: int, where: str) -> bool:
+    """Return whether a cell lacks a text.
+
+    Raises:
+        UsageError: If it holds something else.
+    """
+    # What tables of numbers and words have in empty cells.
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
     if not isinstance(value, str):
         raise UsageError(
             f"{where} has {type(value).__name__} instead of a text in row {row}; name another column"
         )
-    return value
+    return not value.strip()
 
 
 def read_rows(path: Path, options: TextOptions) -> Rows:
