@@ -305,6 +305,21 @@ def test_the_cache_lies_where_it_is_wanted(blobs, trained, settings, tmp_path):
     assert names == {"evaluations"}
 
 
+def test_data_of_another_shape_are_refused(blobs, settings):
+    made = distilled(blobs(feature=(3,)))
+    with pytest.raises(
+        UsageError, match=r"samples of the set are of shape \(3,\), those of .* of shape \(4,\)"
+    ):
+        evaluate_sets(blobs(), [made], settings())
+
+
+def test_other_data_are_told_of_before_anything_is_trained(blobs, trained, settings, monkeypatch):
+    said = []
+    monkeypatch.setattr("attar.evaluation.say", lambda text: said.append((text, len(trained))))
+    evaluate_sets(blobs(seed=1), [distilled(blobs())], settings(show=True))
+    assert said[0] == ("the data are not those that the set was made of: their fingerprints differ", 0)
+
+
 def test_uneven_classes_are_counted_alike_too(blobs, trained, settings):
     task = blobs(counts=(80, 8, 4))
     report = evaluate_sets(task, [distilled(task)], settings(baselines=("random",)))
@@ -319,12 +334,13 @@ def test_uneven_classes_are_counted_alike_too(blobs, trained, settings):
     assert report.details["random"].balanced.n == 5
 
 
-def test_a_class_without_test_samples_has_no_accuracy(blobs, trained, settings):
+def test_a_class_without_test_samples_has_no_accuracy(blobs, trained, settings, caplog):
     task = blobs()
     rows = (task.test.labels != 1).nonzero()[:, 0]
     held = replace(task, test=ItemsView(task.test, rows))
     report = evaluate_sets(held, [distilled(held)], settings())
     assert list(report.per_class) == ["0", "2"]
+    assert "no test sample of the class '1': no figure counts it" in caplog.text
     means = [score.mean for score in report.per_class.values()]
     assert report.balanced_accuracy.mean == pytest.approx(sum(means) / 2, abs=1e-3)
 

@@ -166,7 +166,7 @@ def test_the_width_of_tfidf_is_at_most_what_its_texts_allow():
 
 
 def test_texts_without_a_common_word_are_refused():
-    with pytest.raises(UsageError, match="no word in common"):
+    with pytest.raises(UsageError, match="no word of two or more letters is in two"):
         TfidfEncoder(["one", "two", "three"], 4, True).encode(["one"])
 
 

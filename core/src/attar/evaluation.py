@@ -66,6 +66,13 @@ def check_same(task: Task, sets: Sequence[Artifact]) -> None:
                 f"given are {task.name!r} ({task.modality}, {len(task.classes)} classes); "
                 + (odd if data.modality == task.modality else "give the same data")
             )
+        shapes = tuple(data.feature), tuple(task.feature)
+        # Older versions did not write it down.
+        if shapes[0] and shapes[0] != shapes[1]:
+            raise UsageError(
+                f"the samples of the set are of shape {shapes[0]}, those of {task.name!r} of shape "
+                f"{shapes[1]}; give the data that the set was made of, or others of the same form"
+            )
     first = sets[0].manifest
     for artifact in sets[1:]:
         if (artifact.manifest.method.name, artifact.manifest.size.stored) != (
@@ -110,6 +117,12 @@ class _Evaluation:
             if settings.equal_bytes
             else None
         )
+
+    @property
+    def changed(self) -> bool:
+        """Whether the data are not those that a set was made of."""
+        made_of = {artifact.manifest.data.fingerprint for artifact in self.sets}
+        return bool(made_of - {"", self.task.fingerprint})
 
     @property
     def method(self) -> str:
@@ -188,7 +201,6 @@ class _Evaluation:
                 ", ".join(map(repr, untested[:_MOST_NAMED])) + ", …" * (len(untested) > _MOST_NAMED),
                 "it" if len(untested) == 1 else "them",
             )
-        changed = any(a.manifest.data.fingerprint not in ("", self.task.fingerprint) for a in self.sets)
         cpu = round(spent.cpu + self.evaluator.cpu, 2)
         return Report(
             method=first.method.name,
@@ -214,7 +226,7 @@ class _Evaluation:
             against=_against(rows, arch, len(self.sets), details) if hard else {},
             per_class=per_class,
             confusion=_confusion(own),
-            data_changed=changed,
+            data_changed=self.changed,
         )
 
 
@@ -239,6 +251,8 @@ def evaluate_sets(
     evaluation = _Evaluation(task, sets, settings or EvaluationSettings(), registry or Registry())
     tell = False
     if evaluation.settings.show:
+        if evaluation.changed:
+            say("the data are not those that the set was made of: their fingerprints differ")
         cost = evaluation.cost()
         tell = cost.cpu_seconds >= LONG
         if tell:
