@@ -160,6 +160,7 @@ def test_resolve_finds_selectors():
         ({"objective": {"lrr": 1}}, "unknown setting 'objective.lrr': did you mean 'objective.lr'?"),
         ({"objective": {"steps": 0}}, "objective.steps = 0 does not fit"),
         ({"objective": {"subjects": 0}}, "objective.subjects = 0 does not fit"),
+        ({"objective": {"subjects": 10**9}}, "objective.subjects = 1000000000 does not fit"),
         ({"objective": {"parameterization": "pla"}}, "unknown parameterization 'pla': did you mean 'plain'?"),
         ({"parameterization": {"factor": 2}}, "unknown setting 'parameterization.factor'"),
         ({"method": "random", "objective": {"lr": 1}}, "the selector 'random' has no setting 'objective.lr'"),

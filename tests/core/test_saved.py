@@ -123,6 +123,7 @@ CHANGES = {
     "state without parts": ("dm", state({"dict": []})),
     "no environment": ("dm", meta(environment=[])),
     "cost is a text": ("dm", meta(cost="much")),
+    "no cost": ("dm", lambda header, tensors: header["meta"].pop("cost")),
     "meta is a list": ("dm", lambda header, tensors: header.update(meta=[])),
     "step below zero": ("dm", lambda header, tensors: header.update(step=-5)),
     "step is zero": ("dm", lambda header, tensors: header.update(step=0)),

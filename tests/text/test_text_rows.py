@@ -161,7 +161,13 @@ def test_a_row_with_too_many_cells_is_refused(table):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("{\n", ["line 1", "no JSON"]), ("[1]\n", ["line 1", "no JSON object"])]
+    ("content", "words"),
+    [
+        ("{\n", ["line 1", "no JSON"]),
+        ("[1]\n", ["line 1", "no JSON object"]),
+        pytest.param("[" * 100_000 + "\n", ["line 1", "no JSON"], id="nested"),
+        pytest.param('{"text": "a", "label": ' + "9" * 5000 + "}\n", ["line 1", "no JSON"], id="digits"),
+    ],
 )
 def test_a_line_that_is_no_object_is_refused(tmp_path, content, words):
     (tmp_path / "own.jsonl").write_text(content, "utf-8")
@@ -238,3 +244,9 @@ def test_json_lines_may_lack_a_key(tmp_path):
     rows = [{"text": "good", "label": 1}, {"text": "bad", "label": 0, "more": 1}]
     (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     assert read_rows(tmp_path / "own.jsonl", TextOptions()).texts == ("good", "bad")
+
+
+@pytest.mark.parametrize(("name", "between"), [("own.csv", ","), ("own.tsv", "\t")])
+def test_a_table_of_very_many_columns_is_refused_before_it_is_read(tmp_path, name, between):
+    (tmp_path / name).write_text(between.join(f"c{number}" for number in range(65_537)) + "\n", "utf-8")
+    refused(tmp_path / name, ["has 65,537 columns, more than the 65,536"])

@@ -92,7 +92,7 @@ class _Meta(Record):
 
     recipe: str
     environment: dict[str, Any] = {}
-    cost: Cost = Cost()
+    cost: Cost
     code: str | None = None
 
 
@@ -177,7 +177,7 @@ class RunFolder:
         if found is None:
             self._cut_log(0)
             return None
-        meta = _meta(found) or _Meta(recipe="")
+        meta = _meta(found) or _Meta(recipe="", cost=Cost())
         if meta.recipe != self.recipe.digest():
             raise UsageError(
                 f"the checkpoint in {str(self.target)!r} belongs to another recipe; start again with --force"

@@ -102,13 +102,22 @@ class Trained:
                 logits = self.model(map_inputs(lambda part: part.to(place), inputs))
         return logits.softmax(1).cpu()
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write weights and record as one safetensors file, whole or not at all.
 
+        Args:
+            path: The file.
+            force: Replace a file that is there.
+
         Raises:
-            UsageError: If the disk refuses.
+            UsageError: If the file exists and is not to be replaced, or the disk refuses.
         """
         target = Path(path)
+        if target.exists() and not force:
+            raise UsageError(
+                f"the file {str(target)!r} exists; choose another, or replace it with --force (force=True in "
+                f"Python)"
+            )
         # Tied weights share memory, which the format does not allow.
         tensors = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         header = {_KEY: json.dumps(self.record.model_dump(mode="json"), sort_keys=True, allow_nan=False)}

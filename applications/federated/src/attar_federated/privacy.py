@@ -321,7 +321,10 @@ def private_share(
     secret = secret or Secret.new()
     counts, told = _counts(own, privacy, secret)
     if not any(counts):
-        raise UsageError("no class has enough samples once noise is added")
+        raise UsageError(
+            f"no class has {privacy.least} samples once noise is added to their number; lower "
+            f"--set privacy.least, or keep counts to yourself with --set privacy.counts=hidden"
+        )
     recipe = ask.recipe
     seed = client_seed(ask, number)
     syn = _start(own, ask, chosen, counts, seed, registry)

@@ -362,7 +362,7 @@ def _trained(rounds: _Rounds, union: Artifact | None, cost: Cost) -> Trained:
 
 def _finish(outcome: Outcome, out: Path) -> None:
     """Write what a run leaves: result, network, and the union."""
-    outcome.network.save(out / MODEL)
+    outcome.network.save(out / MODEL, force=True)
     if outcome.union is not None:
         outcome.union.save(out / "artifact", force=True)
     write_file(out / RESULT, to_json(outcome.result.model_dump(mode="json")))

@@ -88,7 +88,7 @@ def train(
     )
     record = trained.record
     result = TrainResult(
-        model=str(trained.save(out)),
+        model=str(trained.save(out, force=force)),
         architecture=record.architecture,
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         bytes=out.stat().st_size,

@@ -59,8 +59,8 @@ class TfidfEncoder:
             values = counts.fit_transform(self._texts)
         except ValueError as error:
             raise UsageError(
-                "no word of two or more letters is in two of the training texts, so that tfidf has nothing to count; give more "
-                "texts, or name a transformer with --set data.encoder=NAME"
+                "no word of two or more letters is in two of the training texts, so that tfidf has nothing "
+                "to count; give more texts, or name a transformer with --set data.encoder=NAME"
             ) from error
         width = min(self._width, min(values.shape) - 1)
         if width < 1:
