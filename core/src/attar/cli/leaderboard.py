@@ -223,7 +223,7 @@ def print_comparison(result: Comparison, out: Path) -> None:
     tables.print_pairs(
         {
             "evaluated in": f"{result.seconds.cpu:.0f} CPU seconds, {result.seconds.wall:.0f} s in all",
-            "results": f"{out}: comparison.json, table.md with all columns, table.tex, table.csv, plots, runs",
+            "results": f"{out}: comparison.json, table.md (all columns), table.tex, table.csv, plots, runs",
         }
     )
 
