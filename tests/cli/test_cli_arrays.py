@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import attar
 import numpy as np
 import pytest
@@ -114,7 +116,7 @@ def test_a_condensed_graph_is_evaluated(evaluate, tmp_path):
     adjacency = rng.random((4, 4)).astype(np.float32)
     arrays = {"features": rng.random((4, 34)), "labels": np.arange(4)}
     np.savez(tmp_path / "graph.npz", adjacency=adjacency + adjacency.T, **arrays)
-    told = evaluate("graph", "graph.npz", more=["--data", "karate", "--json"]).json
+    told = json.loads(evaluate("graph", "graph.npz", more=["--data", "karate", "--json"]).out)
     assert (told["method"], told["architecture"], told["samples"]) == ("given", "gcn", 4)
     np.savez(tmp_path / "directed.npz", adjacency=adjacency, **arrays)
     said = evaluate("graph", "directed.npz", more=["--data", "karate"]).refusal

@@ -181,7 +181,7 @@ def test_hidden_counts_make_every_class_and_noised_ones_drop_small_ones(task, pr
 
 def test_a_client_whose_noised_counts_are_all_small_says_so(task, private):
     few = task.subset(torch.arange(4))
-    with pytest.raises(UsageError, match="no class has enough samples"):
+    with pytest.raises(UsageError, match="no class has 50 samples once noise is added"):
         shared(few, private(counts="noised", least=50, count_noise=1.0), secret=secret(1))
 
 

@@ -182,6 +182,8 @@ def _side_by_side(
             warnings.filterwarnings(
                 "ignore", message="A worker stopped while some jobs", category=UserWarning
             )
+            # Whoever wants no more results knows that what is going on is cancelled.
+            warnings.filterwarnings("ignore", message=r"\d+ tasks (which|have)", category=UserWarning)
             # One job per dispatch: jobs are minutes long, and the last ones should not queue up.
             yield from Parallel(
                 n_jobs=min(workers, len(items)),
